@@ -7,9 +7,9 @@ For each objective, a step computes the loss over the step's batches, backpropag
 gradients and steps the optimizer. Finally, the step runs the stage's other updates and updates the
 average of the weights.
 
-Samples, random numbers and the learning rate depend only on (settings, step). Training that resumes
-from a checkpoint therefore ends with the same weights as uninterrupted training, byte for byte, if
-both run on a CPU with the same number of threads.
+Samples, random numbers and the learning rate depend only on the settings and the step. Training
+that resumes from a checkpoint therefore ends with the same weights as uninterrupted training, byte
+for byte, if both run on a CPU with the same number of threads.
 """
 
 import math

@@ -158,7 +158,7 @@ class Table:
             self._rewrite(rows, list(rows[0]) if rows else [])
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append the row of a step."""
+        """Append a row with a step's values."""
         row = {"step": str(step)} | {key: f"{value:.6g}" for key, value in values.items()}
         if strange := [key for key in row if key not in self.columns]:
             self._rewrite(self._rows(), [*self.columns, *strange])

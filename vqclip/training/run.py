@@ -1,4 +1,4 @@
-"""Complete training runs from settings: data, stage and loop."""
+"""A complete training run, built from settings: data, stage and loop."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -28,8 +28,8 @@ class LoopSettings:
     warmup: number of steps over which the learning rate rises linearly from 0.
     schedule: ``constant`` keeps the learning rate at its peak after warm-up; ``linear`` and
         ``cosine`` lower it to ``final_learning_rate`` times the peak by the last step.
-    ema: decay of the weight average used for validation and export; 0 disables the average.
-        Early on, the decay is limited to (1 + step) / (10 + step).
+    ema: decay of the moving average of the weights, which is used for validation and export; 0
+        disables the average. Early on, the decay is limited to (1 + step) / (10 + step).
     precision: auto, float32, bfloat16 or float16 (only on CUDA), for operations under autocast.
     clip_gradients: maximum total norm of an optimizer's gradients.
     validate_every, sample_every, checkpoint_every, log_every: intervals in steps; 0 means never.

@@ -1,7 +1,7 @@
 """Adversarial perturbations of images for training CLIP models.
 
-In training, images are moved slightly towards another text but must still match their own. The
-gradients of a network trained in this way show meaningful shapes (Tsipras et al. 2019,
+During training, each image is pushed slightly towards another text but must still match its own
+text. The gradients of a network trained in this way show meaningful shapes (Tsipras et al. 2019,
 arXiv:1805.12152; Santurkar et al. 2019, arXiv:1906.09453), so they can guide generation.
 
 The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values in an
@@ -19,10 +19,10 @@ from vqclip.models.vqgan import VQModel
 
 
 class PixelSpace:
-    """The space of pixels: δ is added to the image.
+    """Pixel space: δ is added to the image.
 
-    A ``blur`` above 1 makes δ that many times coarser than the pixels. Generation cannot change
-    single pixels, because it optimizes VQGAN codes, and such fine details are invisible.
+    A ``blur`` above 1 makes δ that many times coarser than the pixels. Changes to single
+    pixels are invisible, and generation cannot make them, because it optimizes VQGAN codes.
     """
 
     scale = 1.0
@@ -35,7 +35,7 @@ class PixelSpace:
         return images.contiguous()
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Low-pass filter δ by averaging blur × blur pixels and interpolating bilinearly."""
+        """Smooth δ: average blocks of blur × blur pixels, then interpolate bilinearly."""
         if self.blur == 1:
             return delta
         coarse = F.avg_pool2d(delta, self.blur, ceil_mode=True)
@@ -47,7 +47,7 @@ class PixelSpace:
 
 
 class LatentSpace:
-    """The space of latents: δ is added to a VQGAN encoder's output, (n, c, h/f, w/f).
+    """Latent space: δ is added to a VQGAN encoder's output, (n, c, h/f, w/f).
 
     ε is measured in standard deviations of the codebook.
     """
@@ -121,7 +121,7 @@ def project(delta: Tensor, radius: float) -> Tensor:
 
 
 def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
-    """Choose another text to move each image towards; return the indices of these texts, (n,).
+    """For each image, choose another text to push it towards; return the texts' indices, (n,).
 
     Targets are sampled from the softmax of ``scale`` · ``similarity`` (n, b), so likely confusions
     are chosen more often. Texts ``related`` (n, b) to the image's own text are excluded unless

@@ -107,7 +107,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return AdamW's parameter groups, as in open_clip.
 
-    Gains, biases and the logit scale do not decay. Neither does the token table, because the
+    Gains, biases and the logit scale do not decay. Neither does the token table; otherwise, the
     embeddings of unused words would fade. The table has its own learning rate.
     """
     named = {name: p for name, p in clip.named_parameters() if p.requires_grad}

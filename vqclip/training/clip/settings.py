@@ -46,7 +46,7 @@ class AttackSettings:
         [0, 1]; for ``latent``, it is measured in standard deviations of the codebook.
     steps: number of gradient ascent steps.
     share: fraction of the images in a batch that are attacked.
-    blur: for ``pixel``, factor by which perturbations are coarser than the image.
+    blur: for ``pixel``, side in pixels of the blocks over which perturbations are averaged.
     warmup: number of training steps over which epsilon grows from 0.
     """
 
@@ -106,7 +106,7 @@ class TokenSettings:
 class ClipSettings:
     """Settings for training a CLIP model.
 
-    positives: pairs match if they have the same ``text`` or the same ``group``. With ``text``,
+    positives: the field that matching pairs share, ``text`` or ``group``. With ``text``,
         pairs with different texts from the same group count as neither positive nor negative.
     smoothing: label smoothing.
     contrast: weight of the contrastive loss; 0 trains without images.

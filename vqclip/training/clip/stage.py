@@ -208,10 +208,11 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Return each image, a copy pushed towards the next text, and one made from its own text.
+        """Return three images per sample: the original, a copy, and one that starts from grey.
 
-        The last image starts from grey. Like the copy, it shows what the model's gradients produce.
-        The shape is (b·3, 3, h, w), and values are in [0, 1].
+        The copy is pushed towards the next sample's text, and the grey image towards the sample's
+        own text. Both show what the model's gradients produce. The shape is (b·3, 3, h, w), and
+        values are in [0, 1].
         """
         pictures, texts = batch["image"] / 2 + 0.5, self.embed_text(list(batch["text"]))
         moved = self._drawn(pictures, texts.roll(-1, 0))

@@ -1,6 +1,6 @@
 """Batches of each step's samples, on the device.
 
-With n processes, b samples per batch and k accumulated batches, step s uses the samples s·S to
+With n processes, b samples per batch and k accumulated batches, step s uses samples s·S to
 (s+1)·S − 1, where S = k·n·b. The order depends only on the step, so training can resume at any
 step.
 """

@@ -172,7 +172,7 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _shows_edges(entry: DataEntry, image: Pixels) -> bool:
-    """Return whether an entry is an edge map, even if resizing has added greys to ``image``."""
+    """Return whether an entry is an edge map, allowing for greys that resizing adds."""
     is_grey = bool((image == image[..., :1]).all())
     return is_grey and is_edge_map(flatten(open_entry(entry)))
 

@@ -193,10 +193,11 @@ class Samples:
 
 
 class HeldOut(Sequence[dict[str, Any]]):
-    """Images that training never uses, on plain backgrounds and in a fixed order.
+    """Held-out images, on plain backgrounds and in a fixed order.
 
-    The images are whole unless ``hold_out.crop`` is set. For any n, the first n images are a fair
-    sample. ``text`` is the first caption, and ``texts`` contains all captions.
+    Training never uses these images. They are whole unless ``hold_out.crop`` is set. For any n, the
+    first n images are a fair sample. ``text`` is the first caption, and ``texts`` contains all
+    captions.
     """
 
     def __init__(self, entries: Sequence[DataEntry], settings: DataConfig) -> None:

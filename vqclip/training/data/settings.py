@@ -50,8 +50,8 @@ class WeightRule:
     """A rule that changes how often matching images are drawn.
 
     where: the column values of matching images.
-    weight: factor for how often matching images are drawn. If several rules match an image, their
-        factors are multiplied.
+    weight: factor by which the frequency of matching images is multiplied. If several rules match
+        an image, all their factors apply.
     """
 
     where: Where
@@ -64,7 +64,7 @@ class WeightRule:
 
 @dataclass(frozen=True)
 class HoldOutConfig:
-    """The data held out of training.
+    """The data held out from training.
 
     share: fraction of groups to hold out; a group consists of all images with the same caption.
         Groups are chosen by their hash alone, so other settings do not change which ones are held
@@ -137,9 +137,9 @@ class CompositionConfig:
         gradient of two colours, a texture image, and a photo or landscape, respectively.
     textures, scenes: which images without transparency serve as textures and as scenes.
     white: fraction of plain backgrounds that are white.
-    moved: fraction of cut-outs that are scaled, rotated and shifted; in a scene, all of them are.
-    mirrored: fraction of cut-outs that are mirrored; those whose name mentions a side or writing
-        never are.
+    moved: fraction of cut-outs that are scaled, rotated and shifted; in a scene, every cut-out is.
+    mirrored: fraction of cut-outs that are mirrored. Symbols, flags and cut-outs whose names
+        mention a side or writing are never mirrored.
     scale: minimum length of a moved cut-out's longer side, relative to the image's side.
     angle: maximum rotation of a moved cut-out, in degrees.
     shadow: fraction of moved cut-outs that cast a shadow.
@@ -179,7 +179,7 @@ class CaptionConfig:
     """Caption settings: the fraction of samples to which each change applies.
 
     alternatives: use another of the row's short captions instead of the first.
-    article: put "a" or "an" in front.
+    article: put "a" or "an" before the name.
     colour: add the measured colour.
     style: add the style, as in "emoji" or "an icon of …".
     tags: append one or two of the row's tags.
@@ -206,7 +206,7 @@ class DataConfig:
     sources: sources of the images.
     folder: base folder for relative paths in sources and conditions; if empty, the current folder.
     weights: rules that make some images more frequent than others.
-    hold_out: the data held out of training.
+    hold_out: the data held out from training.
     size: side of the images in pixels.
     crop: side of a random crop in pixels; None for the whole image.
     zoom: maximum random factor by which images without transparency are enlarged before they are

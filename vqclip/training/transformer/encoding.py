@@ -1,4 +1,4 @@
-"""Samples for training transformers, stored in shards as codes and embeddings.
+"""Training samples for transformers, stored in shards as codes and embeddings.
 
 A transformer trains only on the outputs of its frozen VQGAN and CLIP model. Encoding each sample
 once instead of at every step leaves more compute for the transformer. Sample k in the shards is
@@ -81,7 +81,7 @@ def data_config(settings: TrainSettings) -> DataConfig:
     """Return the data settings, adding a condition for a VQGAN that is trained on maps.
 
     A VQGAN whose ``image_key`` is depth, edges or segmentation is trained on the condition with
-    that name. If no such condition is configured, the source images are read as the maps.
+    that name. If no such condition is configured, the source images serve as the maps.
     """
     config = DataConfig.from_dict({k: v for k, v in settings.data.items() if k != "encode"})
     params = settings.model.get("params") or {}
@@ -126,7 +126,7 @@ class DatasetEncoder:
         return [*(path for path, _ in self.config.shards), folder / _HELD_OUT]
 
     def _check_folder(self) -> None:
-        """Raise UsageError if the folder has another encoding; record the encoding in a new one."""
+        """Raise UsageError if the folder has another encoding; if it has none, record this one."""
         about = {
             "codebook": codebook_hash(self.vqgan),
             "clip": weights_hash(self.perceptor.weights),

@@ -19,9 +19,9 @@ class TransformerLoss:
 
     text: share conditioned on the caption's embedding.
     mix: share conditioned on a random point between the embeddings of the caption and the image.
-    noise: length of a random vector added to the unit-length embedding, as LAFITE does with images
-        (Zhou et al. 2022, arXiv:2111.13792, eq. 4). The noise also keeps the model from memorizing
-        captions.
+    noise: length of a random vector added to the unit-length embedding, as LAFITE does with image
+        embeddings (Zhou et al. 2022, arXiv:2111.13792, eq. 4). The noise also keeps the model from
+        memorizing captions.
     drop: share trained without a condition, for classifier-free guidance.
     style: share trained with the sample's style, if model and data have styles.
     weight_decay: decay of the weights of linear layers.
@@ -33,7 +33,7 @@ class TransformerLoss:
         which each code is predicted on its own. The sketch learns outlines long before the rest of
         the model, which can then rely on them.
     sketch_only: whether to train only the sketch of CLIP embeddings (and the head that reads it),
-        with the loss -log p(s_i | c) for each code on its own. Such training processes hundreds of
+        with the loss -log p(s_i | c) for each code on its own. This mode processes hundreds of
         images per second, and its result can initialize the training of the whole model.
     """
 

@@ -56,7 +56,7 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
 def pictures_for(model: VQModel, batch: Batch) -> Tensor:
     """Return a batch's input images for a VQGAN, (b, c, h, w), with the model's c channels.
 
-    They are the entry named by the model's ``image_key``, or ``image`` if there is no such entry.
+    They come from the entry named by ``model.image_key`` or, if that is missing, from ``image``.
     """
     image: Tensor = batch.get(model.image_key, batch["image"])
     return with_channels(image, model.ddconfig.in_channels)

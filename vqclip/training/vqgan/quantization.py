@@ -128,7 +128,7 @@ class CodebookUpdater(nn.Module):
 
     Args:
         codebook: (n_embed, embed_dim).
-        revive_after: number of steps without use; 0 never revives codes.
+        revive_after: steps without use after which a code is revived; 0 never revives codes.
         decay: γ; 0 trains the codebook by gradients.
     """
 

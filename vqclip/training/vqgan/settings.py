@@ -44,7 +44,7 @@ class VQGANLoss:
     disc_learning_rate: learning rate of the discriminator. Default: that of the autoencoder.
     kl_weight, kl_warmup: weight of the Gumbel divergence, and the number of steps over which it
         rises to this value.
-    freeze: parts to keep fixed: encoder, quant_conv, quantize, post_quant_conv, decoder.
+    freeze: parts to keep fixed, any of encoder, quant_conv, quantize, post_quant_conv, decoder.
         If the first three are frozen, a transformer trained on the codes remains valid.
     """
 

@@ -272,9 +272,9 @@ def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
 
 
 def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
-    """Put a new Adam optimizer into the state that ``steps`` steps with zero gradients produce.
+    """Set a new Adam optimizer to the state that ``steps`` steps with zero gradients would produce.
 
-    In taming-transformers, the discriminator's optimizer steps from the beginning, with its loss
+    In taming-transformers, the discriminator's optimizer runs from the beginning, with its loss
     multiplied by 0. Starting later would change only the optimizer's step count, which is set here.
     """
     for group in optimizer.param_groups:
