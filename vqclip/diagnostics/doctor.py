@@ -166,7 +166,7 @@ def _has(module: str) -> bool:
 
 
 def encoders() -> Iterator[Finding]:
-    """Check every video codec, GIF and WebP by encoding three frames."""
+    """Check GIF, WebP and every video codec by encoding three frames."""
     for codec in CODECS:
         instead = "" if codec == "h264" else ", or use another `codec`"
         fix = f"{_REINSTALL} av imageio{instead}"

@@ -52,7 +52,7 @@ class Forecast:
     """The predicted time and memory of a run.
 
     reads, writes: files that the run reads and writes. A folder stands for the files in it.
-    peak: peak memory in bytes, of the CUDA device if there is one, otherwise of the process; 0 if
+    peak: peak memory in bytes (of the CUDA device if there is one, otherwise of the process); 0 if
         the system does not report it.
     """
 
@@ -85,7 +85,7 @@ def pace(
 
 
 def peak_memory(device: torch.device | None = None) -> int:
-    """Return the peak memory so far in bytes, of a CUDA ``device`` or otherwise of the process."""
+    """Return the peak memory so far in bytes (of a CUDA ``device``, or else of the process)."""
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
     try:  # not getrusage, which starts at the peak of the parent process

@@ -106,7 +106,7 @@ def is_taken(path: Path) -> bool:
 
 
 def target_of(path: Path) -> Path:
-    """Return a symbolic link's target, even if missing; return any other path unchanged."""
+    """Return a symbolic link's target, even a missing one; return any other path unchanged."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 

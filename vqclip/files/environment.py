@@ -37,8 +37,7 @@ def file_path(text: str | Path) -> Path:
     """Return the path of a file to write, expanded by :func:`user_path`.
 
     Raises:
-        UsageError: the path is ``.``, ``/`` or another path without a file name, or
-            :func:`user_path` fails.
+        UsageError: the path has no file name, as in ``.`` and ``/``, or :func:`user_path` fails.
     """
     path = user_path(text)
     if not path.name:

@@ -23,7 +23,8 @@ _NO_IMAGES = {
 def is_web_page(head: bytes | str) -> bool:
     """Return whether a file that starts with ``head`` is HTML (or XML).
 
-    A host that no longer has a file often sends a web page, which is then saved as that file.
+    A host that no longer has a file often sends a web page instead, which is then saved under the
+    file's name.
     """
     text = head.encode(errors="replace") if isinstance(head, str) else head
     start = text.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

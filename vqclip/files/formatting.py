@@ -21,7 +21,7 @@ def readable(size: float) -> str:
 
 
 def encodable(text: str) -> str:
-    """Replace surrogate characters for non-UTF-8 bytes (as in old file names) with U+FFFD."""
+    """Replace surrogates, which stand for non-UTF-8 bytes (as in old file names), with U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 
 

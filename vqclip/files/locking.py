@@ -1,7 +1,7 @@
 """File locks that the system releases when the owning process ends.
 
-The package filelock is unsuitable. Before version 4, it truncates the locked file, which here may
-be an unfinished video. It also does not identify the process that holds a lock.
+The `filelock` package is unsuitable. Versions before 4 truncate the locked file, which here may be
+an unfinished video. The package also does not identify the process that holds a lock.
 """
 
 import os

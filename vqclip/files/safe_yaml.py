@@ -71,7 +71,7 @@ def _not_yaml(path: Path, error: Exception) -> CheckpointError:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Count the entries in ``node``, with aliases expanded; a cycle exceeds the limit."""
+    """Count the entries in ``node``, with aliases expanded; a cycle counts as over the limit."""
     if id(node) not in known:
         known[id(node)] = _MOST_NODES + 1  # used if a cycle returns here during the count
         children = node.value if isinstance(node, yaml.CollectionNode) else ()

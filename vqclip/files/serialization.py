@@ -1,7 +1,7 @@
 """Serialization of optimizer states as tensors and JSON, without pickle.
 
-Tensors are stored by name in safetensors, and all other values in JSON. Floats keep every bit.
-Tuples, tensors and mappings keep their types, even when nested.
+Tensors are stored by name in safetensors, and all other values in JSON. Floats are restored
+bit for bit. Tuples, tensors and mappings keep their types, even when nested.
 """
 
 from collections import deque
@@ -80,7 +80,7 @@ def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return detached CPU copies of ``tensors``, which later steps cannot change."""
+    """Return detached CPU copies of ``tensors``, unaffected by later steps."""
     return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()

@@ -46,10 +46,9 @@ def _prefers_products(q: Tensor, k: Tensor) -> bool:
 
 
 class _SelfAttention(torch.autograd.Function):
-    """Self-attention with explicit matrix products and a single copy for each memory layout.
+    """Self-attention by matrix products, with queries, keys and values copied together.
 
-    Autograd would copy the queries, keys and values one by one, along with their gradients and
-    transposes.
+    Autograd would copy them one by one, along with their gradients and transposes.
     """
 
     @staticmethod

@@ -113,10 +113,10 @@ def generator_of(seed: int) -> torch.Generator:
 
 
 def window_origin(place: int, size: int, window: int, side: int) -> int:
-    """Return where the window for ``place`` starts on one axis, ``side // 2`` cells before it.
+    """Return the start of the window for ``place`` on one axis.
 
-    The window is shifted to stay inside the grid. ``window`` is the smaller of ``side`` and the
-    grid's ``size``.
+    The start is ``side // 2`` cells before ``place``, shifted if needed to keep the window inside
+    the grid. ``window`` is the smaller of ``side`` and the grid's ``size``.
     """
     return min(max(place - side // 2, 0), size - window)
 
@@ -138,8 +138,8 @@ class Predictor:
 
     Keys and values are cached while the window stays in place, that is, throughout grids of the
     training size and along the left and right edges of larger grids. When the window moves, every
-    code changes position, so the cache becomes invalid. Only the entries of a condition that does
-    not move with the window remain valid.
+    code changes position, so the cached entries become invalid, except those of a condition that
+    does not move with the window.
 
     Args:
         gpt: the transformer.

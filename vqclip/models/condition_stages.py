@@ -107,9 +107,9 @@ class Sketch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map embeddings (b, embed_dim) to vectors of equal norm, (b, side², n_embd), row by row.
 
-        The loss on the sketch alone is computed after another norm, so it does not limit the size
-        of the vectors. Without the norm in this method, they would grow until they drowned out
-        everything else.
+        The loss on the sketch alone is computed after another layer norm, so it does not limit the
+        size of the vectors. Without the layer norm in this method, they would grow until they
+        drowned out everything else.
         """
         grid = self.proj(x).view(-1, self.channels, 4, 4)
         for conv in self.convs:

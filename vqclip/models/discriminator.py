@@ -12,7 +12,7 @@ class PatchDiscriminator(nn.Module):
 
     Args:
         in_channels: number of image channels.
-        ndf: number of channels in the first layer; further layers double it, up to 8 ``ndf``.
+        ndf: number of channels in the first layer; each further layer doubles it, up to 8 ``ndf``.
         num_layers: number of convolutions that halve the resolution, including the first.
     """
 

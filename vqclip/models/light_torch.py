@@ -1,4 +1,4 @@
-"""Faster start-up by deferring imports that a run may not need.
+"""Deferral of imports that a run may not need, for a faster start-up.
 
 Importing ``torch._dynamo``, the front end of ``torch.compile``, takes about as long as importing
 torch itself. torchvision imports it for one small function, and every optimizer imports it to

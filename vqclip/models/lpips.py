@@ -100,9 +100,8 @@ class ScalingLayer(nn.Module):
 class Weighing(nn.Module):
     """The learned channel weights for one layer.
 
-    The original applies dropout to the input while the weights are learned. This class omits
-    dropout, because ``model.train()`` would enable it, as in taming-transformers, and make the loss
-    random.
+    The original applies dropout to the input while the weights are learned. This class omits the
+    dropout: in taming-transformers, ``model.train()`` enables it, which makes the loss random.
     """
 
     def __init__(self, channels: int) -> None:
@@ -179,9 +178,9 @@ def _lpips_key(key: str) -> str:
 class ClipFeatures(nn.Module):
     """Features of a CLIP model's image tower, layer by layer.
 
-    For a ResNet, these are the outputs of the stem and stages, and for a timm tower, those of the
-    stages; neither kind resizes the images. For a transformer, they are the patch tokens after
-    every third block, and images are first resized to ``resolution``.
+    For a ResNet, these are the outputs of the stem and the stages; for a timm tower, only those of
+    the stages. Images are not resized for these two kinds. For a transformer, the features are the
+    patch tokens after every third block, and images are first resized to ``resolution``.
 
     Args:
         visual: open_clip's image tower.

@@ -87,7 +87,7 @@ class Memory(nn.Module):
         style: (b,) or (1,), indices of styles. Only images of the same style are recalled; -1 or
             None allows any style.
         subjects: the subjects of the prompt. In the embedding of "a brown dog", the colour may
-            outweigh the dog, so images score lower if none of the phrases names them.
+            outweigh the dog, so images score lower if no phrase names their subject.
         """
         scores = self._scores(x, subjects)
         if style is not None:
@@ -100,7 +100,7 @@ class Memory(nn.Module):
     def styles_beyond(
         self, usual: Sequence[int], x: Tensor, subjects: Subjects | None = None
     ) -> list[int]:
-        """Return the styles that match a prompt (1, d) clearly better than the ``usual`` styles.
+        """Return the styles that match a prompt (1, d) clearly better than the ``usual`` styles do.
 
         Return an empty list if there are no such styles, or if the prompt recalls no image.
         """
@@ -145,7 +145,7 @@ class Memory(nn.Module):
 
 
 def _best(similarities: Tensor) -> Tensor:
-    """Return the best similarity to the texts of each image: (n, images, words) -> (n, images)."""
+    """Return each image's best similarity over its texts: (n, images, words) -> (n, images)."""
     return torch.maximum(similarities[..., 0], similarities.amax(-1) - _KEYWORD)
 
 

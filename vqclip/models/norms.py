@@ -44,7 +44,7 @@ class _GroupNorm(torch.autograd.Function):
 def _input_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> Tensor:
-    """Return γ·rstd·dy + slope·x + offset, whose coefficients are constant within each channel.
+    """Return γ·rstd·dy + slope·x + offset, with coefficients that are constant in each channel.
 
     gradient (dy) and x: (b, c, h, w); mean and rstd: float32, (b, groups).
     """

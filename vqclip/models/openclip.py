@@ -1,4 +1,4 @@
-"""The only interface to open_clip, which also builds CLIP models for training."""
+"""The only interface to open_clip, including construction of CLIP models for training."""
 
 import importlib
 from collections.abc import Callable, Mapping

@@ -21,7 +21,7 @@ _process: list[bool] = []  # whether this process computes portably; empty until
 
 
 def settle_arithmetic(*, portable: bool) -> None:
-    """Make this process compute portably or at full speed, as set by the first call.
+    """Set this process to compute portably or at full speed; later calls cannot change the mode.
 
     The libraries read their settings once, at the first computation. With ``portable``, every call
     also sets the number of compute threads for the calling thread.

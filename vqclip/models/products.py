@@ -55,8 +55,8 @@ def frozen_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Ten
     """Return the map x -> x·weightᵀ + bias, differentiable with respect to x only.
 
     The product is computed and returned in the weight's dtype, float32 or bfloat16. The backward
-    pass always uses a packed weight. The forward pass uses one only in bfloat16. In float32,
-    packing would save less time there and take twice as much memory.
+    pass always uses a packed weight. The forward pass uses one only in bfloat16, because in
+    float32, packing would save less time and take twice as much memory.
     """
     weight = weight.detach()
     dtype, adjoint = weight.dtype, pack(weight.t())

@@ -77,8 +77,8 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     under :func:`determinism`.
 
     Raises:
-        UsageError: the name is unknown, ``float16`` is chosen on a CPU, where it is slow and
-            overflows, or ``portable`` is impossible (see
+        UsageError: the name is unknown, ``float16`` is chosen on a CPU (where it is slow and
+            overflows), or ``portable`` is impossible (see
             :func:`vqclip.models.portable.settle_arithmetic`).
     """
     dtype = PRECISIONS[name]
@@ -200,7 +200,7 @@ def _release_memory() -> None:
 
 @contextmanager
 def determinism(flag: bool) -> Iterator[None]:
-    """If ``flag`` is set, reject operations in the block whose results vary between runs.
+    """If ``flag`` is set, reject nondeterministic operations inside the block.
 
     Such operations exist only on CUDA. They include the gradients of sampling and pooling, so
     callers must take the cutouts on the CPU.

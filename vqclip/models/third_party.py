@@ -1,4 +1,4 @@
-"""Quiet calls to other packages' loaders, with clear errors."""
+"""Calls to other packages' loaders, without warnings and with clear errors."""
 
 import importlib
 import logging

@@ -193,7 +193,7 @@ class Net2NetTransformer(nn.Module):
         seed: int | Sequence[int] | None = None,
         recalled: Tensor | None = None,
     ) -> Iterator[SampleStep]:
-        """Draw code grids one code per step, so that the caller can watch or stop early.
+        """Draw code grids, one code per step, so that the caller can watch or stop early.
 
         Codes are drawn row by row, or in the permuter's order. A grid larger than the training
         size is drawn with a sliding window; an image condition moves with the window.

@@ -18,7 +18,7 @@ _PHASES = tuple((row, column) for row in (0, 1) for column in (0, 1))
 
 
 class FusedUpsample(nn.Module):
-    """Replacement for a frozen :class:`Upsample` that convolves, with the same parameters."""
+    """Replacement, with the same parameters, for a frozen :class:`Upsample` with a convolution."""
 
     kernels: Tensor
     biases: Tensor
@@ -55,8 +55,8 @@ def phase_kernels(weight: Tensor) -> Tensor:
 class _Interleave(torch.autograd.Function):
     """Interleave four phases, each one row and one column too large, into the doubled image.
 
-    (b, 4 c, h + 1, w + 1) -> (b, c, 2 h, 2 w). This is a custom function because views and
-    concatenations would copy everything twice.
+    Map (b, 4 c, h + 1, w + 1) -> (b, c, 2 h, 2 w). This is a custom autograd function because views
+    and concatenations would copy everything twice.
     """
 
     @staticmethod
@@ -88,7 +88,7 @@ def _parts(phases: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
 
 
 def _empty(size: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return an uninitialized tensor in the layout, dtype and device of ``like``."""
+    """Return an uninitialized tensor with the layout, dtype and device of ``like``."""
     is_last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     layout = torch.channels_last if is_last else torch.contiguous_format
     return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=layout)

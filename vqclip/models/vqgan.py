@@ -115,7 +115,7 @@ class VQModel(nn.Module):
         return z_q, indices
 
     def latent(self, image: Tensor) -> Tensor:
-        """Map an image (see `encode`) to a z (b, embed_dim, h, w) whose nearest codes encode it."""
+        """Return z (b, embed_dim, h, w) whose nearest codes encode an image (see `encode`)."""
         return self.encode(image)
 
     def nearest(self, z: Tensor) -> Tensor:

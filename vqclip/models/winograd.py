@@ -62,7 +62,7 @@ def fits(conv: nn.Conv2d) -> bool:
 
 
 class Kernels:
-    """Transformed kernels (36, in, out), by which the tiles are multiplied at all points.
+    """Transformed kernels (36, in, out): one matrix for each of a tile's 36 points.
 
     oneDNN, which is used where it is faster, computes one product at a time. MKL computes all
     products at once.

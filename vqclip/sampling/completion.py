@@ -33,7 +33,7 @@ from vqclip.sampling.masks import (
 
 @dataclass(frozen=True)
 class Task:
-    """The samples for one command, ready to be generated.
+    """Everything needed to generate the samples of one command.
 
     prompts: the prompts, embedded by the CLIP models in ``models``.
     known: (h, w) codes, -1 for those to be sampled.

@@ -224,7 +224,7 @@ def _label_pair(text: str, count: int) -> tuple[int, int]:
 
 
 def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -> Tensor:
-    """Return a depth map as (1, 1, h, w), scaled to [-1, 1]; large values are near, as in MiDaS.
+    """Return a depth map as (1, 1, h, w), scaled to [-1, 1]; larger values are nearer, as in MiDaS.
 
     The image must be 8-bit, 16-bit or float32 greyscale, or RGBA whose four bytes form a float32.
 

@@ -150,7 +150,7 @@ def padded_to_codes(image: Tensor, factor: int) -> Tensor:
 
 
 def continued(image: Tensor, kept: Tensor) -> Tensor:
-    """Fill the pixels that are not kept with a smooth continuation (pull-push pyramid).
+    """Fill the pixels outside ``kept`` by smoothly continuing the others (pull-push pyramid).
 
     image: (1, 3, h, w).
     kept: (1, 1, h, w) bool.
@@ -169,7 +169,7 @@ def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tenso
     """Blend the colours of the generated part into the kept pixels at the seam.
 
     The difference between the two images is averaged over the kept pixels, with more weight for
-    near pixels. It is added to the generated part and fades out over about 2 · ``radius`` pixels.
+    nearby pixels. It is added to the generated part and fades out over about 2 · ``radius`` pixels.
     Both images are (1, 3, h, w); ``kept`` is (1, 1, h, w).
     """
     weight = kept.to(imagined.dtype)
