@@ -79,7 +79,7 @@ COMMANDS = {
     ),
     "encode": LazyCommand(
         "encode:encode_command",
-        "Encode a transformer's training samples in advance and save them in `data.encode.folder`.",
+        "Encode a transformer's training samples and save the results in `data.encode.folder`.",
     ),
     "train": LazyCommand(
         "train:train_command", "Train a VQGAN, a transformer over its codes, or a CLIP model."

@@ -44,8 +44,8 @@ SideBySide = Annotated[
         "--side-by-side",
         metavar="N",
         min=1,
-        help="Number of jobs with the same settings to run side by side. Default: chosen by "
-        "timing the first steps on a GPU; 1 on a CPU.",
+        help="Number of jobs with the same settings to run side by side. Default: on a GPU, "
+        "chosen by timing the first steps; on a CPU, 1.",
         rich_help_panel=PANEL,
     ),
 ]

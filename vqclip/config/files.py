@@ -101,8 +101,8 @@ class FileOptions:
         None,
         "--fps",
         panel=OUTPUT,
-        help="Frame rate of videos, in frames per second. Default: between 5 and 30, to make the "
-        "video about 8 seconds long; short runs give shorter videos.",
+        help="Frame rate of videos, in frames per second. Default: a rate between 5 and 30 that "
+        "makes the video about 8 seconds long; short runs give shorter videos.",
     )
     save_codes: bool = setting(
         False,

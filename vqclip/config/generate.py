@@ -138,7 +138,8 @@ class GenerateConfig:
         "start",
         "--init-target",
         panel=IMAGE,
-        help="Target of --init-weight: start (the starting values of the codes) or zero.",
+        help="Values towards which --init-weight pulls the codes: start (their starting values) "
+        "or zero.",
     )
     prior: float | None = setting(
         None,

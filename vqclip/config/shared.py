@@ -82,7 +82,7 @@ STYLE = Option(
     ("--style",),
     panel=IMAGE,
     help="Style of the drafts or samples: a name from `vqclip list styles`, none, or auto (the "
-    "styles that the prompt names; otherwise, the first two styles alternate).",
+    "styles named in the prompt or, if there are none, the first two in alternation).",
 )
 GUIDANCE = Option(
     ("--guidance",),

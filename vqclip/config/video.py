@@ -78,7 +78,7 @@ class TimingConfig:
         False,
         "--bounce",
         panel=TIME,
-        help="After the last frame, play the frames backwards to the first.",
+        help="After the last frame, play the video backwards to the first frame.",
     )
     ease: str = setting(
         "linear",

@@ -82,7 +82,7 @@ def again_command(
 ) -> None:
     """Generate an image again from its recorded settings, with or without changes.
 
-    You can use every option of the command that made the image: generate, sample or complete.
+    You can use any option of the command that made the image: generate, sample or complete.
 
     vqclip again apple.png
 

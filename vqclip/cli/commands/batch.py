@@ -80,7 +80,8 @@ def batch_command(
 
     Each line contains a prompt and its options, such as `a red apple --steps 300 --seed 7`. A table
     has a `prompt` column and one column per option. `{red,green} apple` expands to two rows. The
-    command's options apply to all rows, unless a row overrides them. The default seed is 0.
+    options on the command line apply to all rows that do not override them. The default
+    seed is 0.
 
     vqclip batch prompts.txt --steps 200
 

@@ -24,7 +24,7 @@ def encode_command(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Training config (YAML).")],
     changes: opt.Changes = None,
 ) -> None:
-    """Encode a transformer's training samples in advance and save them in `data.encode.folder`.
+    """Encode a transformer's training samples and save the results in `data.encode.folder`.
 
     Training then does not have to compute codes and embeddings at every step. If the command
     is interrupted, run it again to continue.

@@ -75,7 +75,7 @@ def resume_command(
     """Resume a batch, a video, or an image started with --checkpoint.
 
     The result is byte-identical to that of an uninterrupted run. Videos that the run was recording
-    also continue; if there are none, new videos start at the current step.
+    also continue. If it was not recording any, new videos start at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 
