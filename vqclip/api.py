@@ -84,9 +84,10 @@ class Result:
 class Model:
     """The models loaded by :func:`load`: a VQGAN, CLIP models and, optionally, a transformer.
 
-    The keyword arguments are the fields of a config in :mod:`vqclip.config`:
+    The methods take the fields of a config in :mod:`vqclip.config` as keyword arguments:
     :class:`vqclip.GenerateConfig` for ``draw`` and ``generate``, ``SampleConfig`` for ``sample``
-    and ``CompleteConfig`` for ``complete``. Only :func:`load` sets the models and their device.
+    and ``CompleteConfig`` for ``complete``. To choose the models and their
+    device, use :func:`load`.
     """
 
     def __init__(self, config: GenerateConfig, models: Models) -> None:
@@ -124,9 +125,9 @@ class Model:
         Args:
             prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of such prompts.
             losses: additional losses. Each is a name (``"symmetry"``, ``"symmetry:2"``), a function
-                from :class:`vqclip.Observation` to a scalar tensor, or a pair of either with a
-                weight, ``(loss, 0.5)``.
-            augment: augmentations of the cutouts, in order, which replace the default ones. Each is
+                from :class:`vqclip.Observation` to a scalar tensor, or a pair of either and a
+                weight, such as ``(loss, 0.5)``.
+            augment: augmentations of the cutouts, in order; they replace the default ones. Each is
                 a name, or a function from a batch (n, 3, h, w), with values roughly in [0, 1], to a
                 batch of the same shape.
             optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer. The
@@ -174,7 +175,9 @@ class Model:
         prompt: Prompts | None = None,
         **settings: Any,
     ) -> list[Result]:
-        """Keep part of an image and let the transformer generate the rest; return the best first.
+        """Keep part of an image and let the transformer generate the rest.
+
+        Return the results, best match first.
 
         Args:
             image: a path, a URL or a PIL image.

@@ -30,7 +30,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, registered by load_fu
 
 
 def load_functions(path: Path) -> None:
-    """Run a Python file and register its functions, which images refer to by name.
+    """Run a Python file and register its functions, which recorded settings refer to by name.
 
     Raises:
         UsageError: the file does not exist or raises an exception.

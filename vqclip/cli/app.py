@@ -145,7 +145,7 @@ def main() -> None:
 
 
 def _end_like_ctrl_c() -> None:
-    """Treat a closed terminal or a scheduler's stop signal like Ctrl-C, which keeps results."""
+    """Treat a closed terminal or a scheduler's stop signal like Ctrl-C, so results are kept."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not under nohup

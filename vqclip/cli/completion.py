@@ -11,7 +11,7 @@ Completion = Callable[[str], list[tuple[str, str]]]
 
 
 def completion_of(option: str) -> Completion | None:
-    """Return the completer for an option or an argument (named in capitals), or None."""
+    """Return the completer for an option (``--clip``) or argument (``MODEL``), or None."""
     values = _VALUES.get(option)
     if values is None:
         return None

@@ -25,10 +25,10 @@ def fetch_for(config: GenerateConfig | SampleConfig | CodesConfig, terminal: Ter
 
 
 def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
-    """Show the size of a command's missing models, ask the user, and download them.
+    """Show the size of a command's missing models and download them if the user agrees.
 
     Raises:
-        UsageError: there is no terminal for the question, or the answer was no.
+        UsageError: there is no terminal in which to ask, or the user declined.
         VqclipError: the download failed.
     """
     from vqclip.files.environment import home

@@ -1,4 +1,4 @@
-"""``--dry-run``: a command's files, time and memory, without running it."""
+"""``--dry-run``: a forecast of a command's files, time and memory."""
 
 from typing import TYPE_CHECKING
 

@@ -45,6 +45,6 @@ class LazyCommands(UserDict[str, Any]):
         return found
 
     def summary(self, name: str) -> Any:
-        """Return a command, imported or not, for a list that shows only summaries."""
+        """Return the command if it is already imported, or else a stand-in with its summary."""
         found = self.data[name]
         return TyperCommand(name, help=found.summary) if isinstance(found, LazyCommand) else found

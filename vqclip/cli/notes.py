@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def note_long_prompts(
     terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
 ) -> None:
-    """Print which prompts are truncated."""
+    """Print a note for each prompt that CLIP truncates."""
     for prompt in prompts:
         text = prompt.content
         cut = [p.lost_from(text) for p in perceptors if prompt.kind == "text" and p.truncates(text)]

@@ -149,7 +149,7 @@ _BUILT_IN = "the built-in one"  # shown in help for the name "default"
 
 
 def info(declared: Option, default: bool | str = True) -> Any:
-    """Return a Typer option; its help shows its default value, or ``default`` if that is text."""
+    """Return a Typer option; if ``default`` is text, the help shows it as the default value."""
     return typer.Option(
         *declared.flags,
         help=declared.help,

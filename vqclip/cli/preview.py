@@ -1,6 +1,7 @@
 """Images in the terminal: Kitty, iTerm2, sixel, or coloured half blocks.
 
-The package textual-image lacks iTerm2's protocol, which WezTerm, VS Code and mintty also support.
+The ``textual-image`` package lacks iTerm2's protocol, which WezTerm, VS Code and mintty also
+support.
 """
 
 import base64
@@ -82,7 +83,7 @@ class Graphics:
         self.image, self.encode = image, encode
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield empty lines, which make the terminal scroll, and then the image over them."""
+        """Yield empty lines, which make the terminal scroll, and then draw the image over them."""
         yield from (Segment.line() for _ in range(ROWS))
         sequence = f"\x1b7\x1b[{ROWS}A\r{self.encode(self.image)}\x1b8"
         yield Segment(sequence, control=[(ControlType.CARRIAGE_RETURN,)])
@@ -166,7 +167,7 @@ def _answers_sixel(keyboard: TextIO, wait: float = 0.1) -> bool:
 
 
 def _typed(number: int, wait: float) -> Iterator[str]:
-    """Yield input until the final letter of the reply, or until a time-out."""
+    """Yield input until the final letter of the reply, or until a timeout."""
     character = ""
     while character != "c" and select.select([number], [], [], wait)[0]:
         character = os.read(number, 1).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Conversion of a list's rows, parsed as command lines, to jobs."""
+"""Jobs from a list's rows, each parsed as a command line."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -204,7 +204,7 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
 
 
 def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
-    """Name a row's images after a pattern: ``apple.png``, or ``{prompt}-{seed}.jpg``.
+    """Name a row's images by a pattern, such as ``apple.png`` or ``{prompt}-{seed}.jpg``.
 
     Raises:
         UsageError: the name is not a valid image name on every file system.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Session(ABC):
-    """One command's work on images: load the models, then forecast, or generate and report."""
+    """One command's work on images: load the models, then print a forecast or make the images."""
 
     trying = "timing a few steps"
 
@@ -206,7 +206,7 @@ class SampleSession(Session):
         return self.task.models
 
     def note(self) -> None:
-        """Print a note if a size was rounded or kept pixels change slightly."""
+        """Print a note if a size was rounded or the file format changes kept pixels slightly."""
         task = self.task
         if task.canvas is None:
             factor = task.models.vqgan.downsampling

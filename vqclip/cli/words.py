@@ -17,7 +17,7 @@ _KINDS = {"valid number": "a number", "valid integer": "a whole number"}
 
 
 def refuse_dashed_prompt(words: Sequence[str]) -> None:
-    """Raise UsageError for a prompt that starts with a dash, which would be parsed as options.
+    """Raise UsageError for a prompt that starts with a dash: Typer would parse it as options.
 
     Raises:
         UsageError: the first word starts with a dash and contains spaces, and no prompt follows.
@@ -75,7 +75,7 @@ def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
 
 
 def _option_hint(name: str, known: Iterable[str], ctx: Any) -> str:
-    """Return a hint for an unknown option: its full name, commands with it, or similar options."""
+    """Return a hint for an unknown option: its full name, its commands, or similar options."""
     own = [option for param in ctx.command.params for option in param.opts] if ctx else []
     near = [option for option in own if option.startswith(f"{name}-")]
     if not near and (others := _commands_with(name, ctx)):
@@ -101,7 +101,7 @@ def _similar(one: str, other: str) -> bool:
 
 
 def _refused_value(error: BaseException) -> tuple[str, str] | None:
-    """Return the value that a numeric option refused and the kind of value it accepts, or None."""
+    """Return the value that a numeric option rejected and the kind of value it accepts, or None."""
     for detail in getattr(error.__cause__, "errors", tuple)():
         for words, kind in _KINDS.items():
             if words in detail.get("msg", ""):

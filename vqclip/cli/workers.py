@@ -56,7 +56,7 @@ class RayCommand(TyperCommand):
     """A command whose ``--ray`` takes an optional address."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Add the local address to a ``--ray`` option without a value."""
+        """Rewrite a ``--ray`` that has no address as ``--ray=local``."""
         words: list[str] = []
         for word, after in zip(args, [*args, ""][1:], strict=True):
             alone = word == "--ray" and not _ADDRESS.fullmatch(after)

@@ -31,9 +31,9 @@ def drafts(
 ) -> Iterator[Drawn]:
     """Sample drafts for CLIP to choose from, yielding the state after every code.
 
-    grid: (rows, columns) of the run's codes. The shorter side of a draft sampled from the prompts
-    has the transformer's training size, whatever the size of the run. Runs with different seeds
-    share no random numbers.
+    grid: (rows, columns) of the run's codes. If drafts are conditioned on the prompts, each
+    draft's shorter side has the transformer's training size, whatever the size of the run's image.
+    Runs with different seeds share no random numbers.
     """
     transformer = models.transformer
     assert transformer is not None
@@ -51,7 +51,7 @@ def drafts(
 
 
 def _follows_prompts(config: GenerateConfig, transformer: Net2NetTransformer) -> bool:
-    """Return whether drafts are sampled from the prompts rather than unconditionally."""
+    """Return whether drafts are conditioned on the prompts."""
     return config.init != "sample" and transformer.condition_kind == "clip"
 
 
@@ -160,7 +160,8 @@ def best_draft(
 ) -> Tensor:
     """Return z, (1, embed_dim, rows, columns), for the draft with the highest CLIP score.
 
-    If the prompts name exactly one colour, copies of the drafts in that colour are also candidates.
+    If the prompts name exactly one colour, copies of the drafts, recoloured to match it, are also
+    candidates.
 
     drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, or if
         the draft was recoloured, the draft's image is resized and encoded again.

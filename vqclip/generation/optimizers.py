@@ -40,7 +40,7 @@ def find_optimizer(name: NameOrFunction) -> Optimizer:
     """Return the optimizer with the given name, ignoring case; return a function unchanged.
 
     The optimizers in :data:`OPTIMIZERS` are always available. ``adamp``, ``diffgrad`` and all
-    others from the package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
+    others from the ``pytorch-optimizer`` package need ``pip install 'vqclip[optimizers]'``.
 
     Raises:
         UsageError: the optimizer is unknown, needs an extra that is not installed, or cannot be
@@ -73,7 +73,7 @@ def _from_extra(name: str) -> Optimizer:
 
 
 def _try(name: str, optimizer: Optimizer) -> None:
-    """Raise UsageError if an optimizer needs more than gradients, such as a closure."""
+    """Raise UsageError if gradients are not enough for an optimizer; some need a closure."""
     z = torch.zeros(1, 2, 2, 2, requires_grad=True)
     z.grad = torch.ones_like(z)
     try:

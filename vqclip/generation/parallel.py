@@ -1,8 +1,8 @@
 """Multiple runs side by side, step by step.
 
 A ``Work`` is a job in the form of a generator. It yields a run whenever the run needs a step,
-receives the resulting frame, and finally returns its result. The job also does everything between
-steps and handles failures.
+receives the resulting frame, and finally returns the job's result. The job also does everything
+between steps and handles failures.
 """
 
 import time
@@ -122,8 +122,8 @@ class Width:
 def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Exception]]:
     """Step every run; return how many shared a step, and a frame or an exception for each run.
 
-    If a batch of runs fails for a reason other than lack of memory, its runs are stepped one by
-    one. A failing run or a large batch therefore does not make the other runs fail.
+    If memory runs out, fewer runs share a step. If a batch of runs fails for another reason, its
+    runs are stepped one by one, so a failing run does not make the others fail.
     """
     outcomes: list[Frame | Exception] = []
     while rest := runs[len(outcomes) :]:

@@ -78,7 +78,7 @@ def embed_subjects(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Subjects:
 
 
 def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:
-    """Embed the prompts with one perceptor; return them with their weights and stops."""
+    """Embed the prompts with one perceptor; return the embeddings, weights and stops."""
     targets = torch.cat([embed_prompt(perceptor, prompt, load) for prompt in prompts])
     weights = targets.new_tensor([prompt.weight for prompt in prompts])
     stops = targets.new_tensor([prompt.stop for prompt in prompts])

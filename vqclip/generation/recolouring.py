@@ -95,7 +95,7 @@ def _main_hue(hue: Plane, chroma: Plane) -> float:
 
 
 def _median(values: Plane, share: Plane) -> float:
-    """Return the median over the pixels with a ``share`` above 0.5, or 0 if there are none."""
+    """Return the median of ``values`` where ``share`` is above 0.5, or 0 if it never is."""
     chosen = values[share > 0.5]
     return float(np.median(chosen)) if len(chosen) else 0.0
 

@@ -44,8 +44,8 @@ def generate(
 ) -> Iterator[Frame]:
     """Yield the drafts while they are sampled, the image before every step, and the final image.
 
-    Draft frames have the stage ``draft``. Then, ``config.steps`` + 1 frames with the stage
-    ``optimization`` follow.
+    The drafts' frames have the stage ``draft``; the ``config.steps`` + 1 frames that follow have
+    the stage ``optimization``.
 
     start: the z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
     free: (1, 1, h/f, w/f) bool, the codes to optimise; the rest keep their starting values.
@@ -217,7 +217,7 @@ class Run:
         return clamp_with_grad(self.compose(decoded))
 
     def plan(self, image: Tensor, perceptor: Perceptor) -> CutoutPlan:
-        """Draw one perceptor's cutouts of the image (n, 3, h, w) for a step."""
+        """Draw the plan of a step's cutouts of ``image`` (n, 3, h, w) for one perceptor."""
         size = (image.shape[-2], image.shape[-1])
         return self.cutouts.plan(size, perceptor.resolution, self.generator)
 

@@ -63,7 +63,7 @@ def subject_attributes(text: str) -> list[str]:
 
 
 def _subjects(text: str) -> list[list[str]]:
-    """Return the words of each part that may name the subject of a prompt."""
+    """Return the parts of a prompt that may name its subject, each as a list of words."""
     named = (
         words for number, (joint, words) in enumerate(_parts(text)) if not number or joint == "of"
     )

@@ -119,7 +119,7 @@ def again_command(
 
 
 def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Iterator[str]:
-    """Yield notes on differences from ``picture`` that the given options do not explain."""
+    """Yield notes on how the new image will differ from ``picture`` beyond the given options."""
     if foreign := recorded.get("parameters"):
         left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
         yield (

@@ -200,7 +200,7 @@ class _Session:
         self.progress.update(done, picture, lambda: f"{number} {job.prompt[:24]}")
 
     def ended(self, job: "Job") -> None:
-        """Report a job that is done or has failed."""
+        """Report a job that has finished or failed."""
         self.jobs[job.key] = job
         self.ended_jobs += 1
         self.under_way.pop(job.key, None)

@@ -36,7 +36,7 @@ def generate_command(
 
 
 def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
-    """Return the session for ``config``; the options set the number of runs and the files.
+    """Return the session for ``config``; the options set the number of runs and their files.
 
     Raises:
         UsageError: a file cannot be written.

@@ -205,7 +205,7 @@ def _target(
     *,
     apart: bool,
 ) -> "OutputConfig":
-    """Return the files to write: the run's own, or new ones if its finished image exists.
+    """Return the files to write: the run's own, or new ones if the finished image exists.
 
     apart: whether this is a new run, which writes to new files.
     """

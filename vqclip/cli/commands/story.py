@@ -1,4 +1,4 @@
-"""``vqclip story``: videos whose scenes turn into each other."""
+"""``vqclip story``: videos in which each scene turns into the next."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -83,7 +83,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
 def make_story(
     story: StoryConfig, output: VideoOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
-    """Generate the missing frames of a story and its videos, or just print a forecast."""
+    """Generate the missing frames and the videos of a story, or just print a forecast."""
     fetch_for(story.picture, terminal)
     with terminal.loading():
         from PIL import Image

@@ -1,8 +1,9 @@
 """Cutouts: views of the image that the perceptor embeds at each step.
 
 Crops, flips, affine maps, perspective and bending are merged into one map per cutout and applied in
-a single antialiased ``grid_sample``. Colour changes, erasing and noise follow. All random numbers
-for a step are drawn up front, into a plan, so the result does not depend on the chunk size:
+a single antialiased ``grid_sample``. Colour changes, erasing and noise follow. The random
+numbers for a step are all drawn in advance, as a plan, so the result does not depend on the chunk
+size:
 
 >>> image = torch.rand(1, 3, 64, 64)
 >>> cutouts = Cutouts(num_cutouts=32, augment=("flip", "affine(degrees=10)", "jitter"))

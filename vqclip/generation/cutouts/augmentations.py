@@ -1,4 +1,6 @@
-"""Augmentations by name. Each draws its random numbers for all cutouts at once.
+"""Augmentations by name.
+
+Each augmentation draws its random numbers for all cutouts at once.
 
 A geometric augmentation returns homographies (n, 3, 3) or a displacement field; all of these are
 merged into a single sampling pass. The other augmentations return a photometric step. Every number

@@ -66,7 +66,7 @@ def hue_matrices(turns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sharpen:
-    """A blend with a copy smoothed over 3×3 pixels; a factor of 0 smooths, one above 1 sharpens."""
+    """A blend with a copy smoothed over 3×3 pixels; 0 smooths, and factors above 1 sharpen."""
 
     factors: Tensor
 
@@ -82,7 +82,10 @@ class Sharpen:
 
 @dataclass(frozen=True)
 class Erase:
-    """Black rectangles; ``corner`` and ``sides`` are (n, 2), x and y, as fractions of the side."""
+    """Black rectangles, at most one per cutout.
+
+    corner, sides: (n, 2), x and y as fractions of the cutout's side.
+    """
 
     corner: Tensor
     sides: Tensor
