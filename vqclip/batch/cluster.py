@@ -134,5 +134,5 @@ def _join(ray: Any, address: str) -> None:
 
 
 def first_words(error: BaseException) -> str:
-    """Return the start of a Ray error message, which can be pages long."""
+    """Return only the start of a Ray error message, because the full text can be pages long."""
     return f"{' '.join(str(error).split()):.300}".rstrip()

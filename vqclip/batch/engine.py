@@ -78,9 +78,9 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 class Local:
     """Runs jobs in this process, grouped by their models and then by :func:`shape`.
 
-    width: number of jobs to run side by side. If None, the fastest width is measured on a GPU, and
-        jobs run one at a time on a CPU. With the precision ``portable``, None always means one at a
-        time, so that the other jobs do not affect a job's bytes.
+    width: number of jobs to run side by side. None means the fastest measured width on a GPU, and
+        1 on a CPU. With the precision ``portable``, None always means 1, so that other jobs do not
+        affect a job's bytes.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Jo
 
 
 def shape(config: GenerateConfig) -> str:
-    """Return the settings that jobs must share to run side by side, as JSON.
+    """Return, as JSON, the settings that jobs must share to run side by side.
 
     These are all settings except the prompts and the seed.
     """

@@ -54,7 +54,7 @@ def _text_rows(text: str) -> Iterator[Row]:
 
 
 def _words_of_line(line: str) -> tuple[str, ...]:
-    """Return the arguments in ``a red apple --steps 300``; the prompt may be quoted."""
+    """Return the arguments in a line such as ``a red apple -n 300``; the prompt may be quoted."""
     quoted = _QUOTED.match(line)
     dashed = re.match(r"-(?!-[a-z])", line)  # a row starts with its prompt or with --options
     if quoted and re.match(r"\s+-|\s*$", line[quoted.end() :]):

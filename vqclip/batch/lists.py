@@ -65,8 +65,8 @@ def _text(source: str) -> str:
 def expand(row: Row) -> Iterator[Row]:
     r"""Yield a row for each combination of the row's alternatives, written as ``{red,green}``.
 
-    The first pair of braces varies slowest. Braces without a comma stay unchanged. ``\{``, ``\}``
-    and ``\,`` stand for the literal characters.
+    The alternatives in the first pair of braces vary slowest. Braces without a comma stay
+    unchanged. ``\{``, ``\}`` and ``\,`` stand for the literal characters.
     """
     if row.error is not None:
         yield row

@@ -40,10 +40,10 @@ class Remote:
     """Runs jobs on a cluster; as a context manager, cancels the remaining tasks on exit.
 
     on_step: called about twice a second with each running job, its step and a function that returns
-        the latest image of any job. The function works only if ``look`` is set.
+        the latest image from any job. The function works only if ``look`` is set.
     note: called with a message about each job that continues after losing its worker.
-    width: number of jobs that a task runs side by side. If None, the fastest width is measured on a
-        GPU, and jobs run one at a time on a CPU.
+    width: number of jobs that a task runs side by side. None means the fastest measured width on a
+        GPU, and 1 on a CPU.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class JobGroup:
     width: see :class:`vqclip.batch.engine.Local`.
     place: base folder for relative paths of images and models, ignored on machines that do not have
         it.
-    gpu: whether the task has a GPU of its own; otherwise, it must not use any.
+    gpu: whether the task has its own GPU; if not, it must not use one.
     look: whether to report images.
     """
 
@@ -89,11 +89,11 @@ class Board:
         self.unread = News()
 
     def begin(self, names: Sequence[str], node: str, machine: str) -> tuple[int, Files]:
-        """Record that a node starts the jobs with these names.
+        """Record that a node is starting the jobs with these names.
 
-        Return how many workers the most affected job has lost, and the checkpoints of all these
-        jobs. Workers on nodes that are no longer connected do not count, because losing a whole
-        node is not a job's fault.
+        Return the largest number of workers that any of the jobs has lost, and the jobs'
+        checkpoints. Workers on nodes that are no longer connected do not count, because losing a
+        whole node is not a job's fault.
         """
         alive, lost = self.alive(), 0
         for name in names:

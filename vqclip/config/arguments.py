@@ -45,7 +45,7 @@ def config_from(
 ) -> _Config:
     """Return a config of class ``kind`` from a prompt and the settings of an image.
 
-    Settings of the models or the device are rejected, because :func:`vqclip.load` takes them.
+    Settings for the models or the device are rejected: pass them to :func:`vqclip.load` instead.
 
     Raises:
         UsageError: a setting is unknown or rejected, or a value is out of range.

@@ -74,8 +74,8 @@ class GenerateConfig:
         again --python FILE`).
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. A learning rate of
         None means 0.05 for a draft and 0.1 otherwise.
-    ema: decay of the running average of z from which the image is decoded, from 0 (no averaging) to
-        below 1.
+    ema: decay of the running average of z from which the image is decoded; at least 0 (no
+        averaging) and below 1.
     device, precision: chosen automatically if ``auto``; see :mod:`vqclip.models.runtime`. The
         precision ``portable`` is float32 with byte-identical results on every x86-64 processor. On
         CUDA, its results are byte-identical from run to run on the same GPU, and cutouts are taken

@@ -1,8 +1,8 @@
 """Presets with the default settings of other VQGAN+CLIP programs.
 
 Each preset maps fields of :class:`vqclip.config.GenerateConfig` to the defaults in the other
-program's source code. Presets cover the method and do not change the models. The names and
-parameters of cut methods and augmentations are defined in :mod:`vqclip.generation.cutouts`.
+program's source code. A preset changes the method but not the models. The names and parameters of
+cut methods and augmentations are defined in :mod:`vqclip.generation.cutouts`.
 """
 
 from collections.abc import Mapping

@@ -115,7 +115,7 @@ def changed_words(
 ) -> Iterable[str]:
     """Yield the arguments for options whose values are not None and differ from the expected ones.
 
-    written, expected: values returned by :meth:`Option.write`, by name of the setting.
+    written, expected: values returned by :meth:`Option.write`, by setting name.
     """
     for name, value in written.items():
         if value is not None and value != expected[name]:

@@ -19,13 +19,13 @@ class StoryConfig:
     picture: all other settings for the images; its prompts and steps are ignored.
     steps_per_scene: number of optimizer steps in a scene, including its transition to the next
         scene.
-    transition: number of steps at the end of a scene in which it turns into the next; None means
-        half the scene's steps.
+    transition: number of steps at the end of a scene during which it changes into the next one;
+        None means half the scene's steps.
     ease: pace of the transition, a key in :data:`vqclip.media.timing.EASES`.
     loop: whether to return to the first scene after the last, so that the video loops seamlessly.
     every: number of optimizer steps between frames.
-    zoom, pan, rotate: camera motion per frame, as a zoom factor, the pixels to move the image right
-        and down, and the degrees of clockwise rotation. For keyframes, see
+    zoom, pan, rotate: camera motion per frame, given as a zoom factor, the movement of the image to
+        the right and down in pixels, and the clockwise rotation in degrees. For keyframes, see
         :mod:`vqclip.video.camera`.
     """
 

@@ -47,7 +47,7 @@ class TimingConfig:
     fps: frames per second. If None, the rate is 30 with interpolation; otherwise, it fits the
         frames into ``length`` or, if that is None, into about eight seconds.
     length: total length in seconds, including holds; None shows every frame once.
-    hold_first, hold_last: seconds to hold the first and last frame.
+    hold_first, hold_last: seconds for which the first and last frames are held.
     bounce: whether to play the frames backwards after the last one.
     ease: a key in :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames and few late
         ones.

@@ -24,8 +24,8 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: a training YAML, or only its ``data`` section, for the held-out groups or style; or a
-        folder of images or a ``.jsonl`` file, for all of its images.
+    path: a training YAML, or a YAML with only its ``data`` section, whose held-out groups or style
+        are used; or a folder of images or a ``.jsonl`` file, all of whose images are used.
     size: side of the images in pixels. Default: the size in the YAML.
     changes: changes to the YAML, such as ``data.size=64``.
 

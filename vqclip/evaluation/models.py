@@ -86,7 +86,7 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
 def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Figures:
     """Return the accuracy of classifying embedded images (n, d), with their names as classes.
 
-    The embedding of a name is the mean over several phrases that contain the name.
+    The embedding of a name is the mean embedding of several phrases that contain the name.
     """
     classes = list(dict.fromkeys(names))
     embedded = [

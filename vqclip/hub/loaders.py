@@ -205,7 +205,7 @@ def _frozen(model: _Network) -> _Network:
 
 @dataclass(frozen=True)
 class Models:
-    """The networks for a run, which any number of runs can share.
+    """The networks for a run; any number of runs can share them.
 
     transformer: the transformer for drafts or samples; its VQGAN may differ from ``vqgan``.
     guide: the CLIP model whose embeddings condition the transformer; it may also be a perceptor.

@@ -49,10 +49,10 @@ def explicit(config: GenerateConfig) -> GenerateConfig:
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config``, leaving open the settings that equal their derived values.
+    """Return ``config`` with the settings that equal their derived values left open.
 
-    A recorded config sets everything. Settings that are left open again can adapt when ``init``
-    changes.
+    A recorded config has a value for every setting. The settings left open here can adapt when
+    ``init`` changes.
 
     fixed: names of settings to leave as they are.
     """

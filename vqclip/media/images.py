@@ -39,7 +39,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 def load_image(source: str | Path) -> Image.Image:
     """Return the image at a path or http(s) URL in sRGB, upright and on a white background.
 
-    Images of more than 16 megapixels are shrunk by a whole factor to fit this limit.
+    Images of more than 16 megapixels are shrunk by an integer factor to fit this limit.
 
     Raises:
         UsageError: the file is missing, too large or not an image.
@@ -72,7 +72,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Replace errors raised while an image is read with errors that have one-line messages."""
+    """Re-raise errors from reading an image as errors with one-line messages."""
     try:
         with _up_to_the_limit():
             yield
@@ -95,7 +95,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Make Pillow apply our size limit, which admits images from the largest cameras.
+    """Make Pillow apply vqclip's size limit, which admits images from the largest cameras.
 
     Pillow's warnings about damaged metadata in readable images are suppressed.
     """
@@ -159,7 +159,7 @@ def within(size: tuple[int, int], most: int) -> tuple[int, int]:
 
 
 def reduced(image: Image.Image, most: int) -> Image.Image:
-    """Shrink ``image`` by the smallest whole factor that leaves at most ``most`` pixels."""
+    """Shrink ``image`` by the smallest integer factor that leaves at most ``most`` pixels."""
     by = math.ceil(math.sqrt(image.width * image.height / most))
     if by < 2:
         return image

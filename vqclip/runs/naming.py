@@ -37,8 +37,8 @@ def name_images(
     """Return the output files of each image.
 
     paths: paths given by the user or default paths. A default path gets a number if any of its
-        output files exist.
-    labels: a label for each image, which is added to its name if any paths are equal.
+        output files already exist.
+    labels: a label for each image, added to the image's name if any paths are equal.
     """
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
@@ -151,7 +151,7 @@ def batch_folder(source: str) -> Path:
 
 
 def prompt_slug(config: GenerateConfig) -> str:
-    """Return the prompts as part of a file name, using the file names of image prompts."""
+    """Return the prompts as part of a file name; image prompts contribute their file names."""
     words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
     return slug(" ".join(words))
 

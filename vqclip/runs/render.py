@@ -57,7 +57,7 @@ def rendering(
     """Run ``config`` and write the files in ``output``, yielding the run whenever it needs a step.
 
     on_frame: called with every frame, including those of drafts.
-    state: the state from a checkpoint that the run continues from, if any.
+    state: the checkpointed state from which the run continues, if any.
     extra: additional metadata for the files.
 
     Ctrl-C ends the run early, keeping the current image and the videos so far. If a file with the

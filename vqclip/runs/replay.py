@@ -74,7 +74,7 @@ def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
-    """Return the options of the command that made a file, or no options if it is unknown."""
+    """Return the options of the command that made a file, or none if the command is unknown."""
     settings = metadata.get("settings", {})
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 

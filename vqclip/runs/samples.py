@@ -116,7 +116,7 @@ class SampleRun:
     def _stages(
         self, drawn: Drawn, sample: Sample, output: OutputConfig, *, best: bool
     ) -> list[Tensor]:
-        """Return the codes (h, w) of each frame of a sample's video; only the best is refined."""
+        """Return each video frame's codes, (h, w); only the best sample has refinement frames."""
         number = sample.seed - self.task.config.seed
         turns = shown_steps(output, int(drawn.turns[number].max()))
         drawing = [after(drawn, number, turn) for turn in turns]

@@ -112,7 +112,7 @@ class Animation:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write all videos at once; Ctrl-C keeps the videos so far.
+        """Write all videos simultaneously; Ctrl-C keeps the videos so far.
 
         on_frame: called with the number of frames done and the latest frame.
         """

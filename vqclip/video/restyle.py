@@ -90,7 +90,7 @@ def restyle_frame(
 ) -> Array:
     """Return one restyled frame, (h, w, 3) uint8.
 
-    The frame starts from the warped previous result. Where new content appears, and if there is no
+    The frame starts from the warped previous result. Where new content appears, or if there is no
     previous result, it starts from the source frame.
     """
     start = source if before is None else mixed(source, before, config.coherence)

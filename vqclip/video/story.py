@@ -29,8 +29,8 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
 
     The progress runs from 0 to 1; outside a change, both scenes are the same. Negative steps belong
     to the first scene, so a loop starts in the middle of that scene. The last frame may include
-    steps past the end of the story. They belong to the first scene in a loop, and otherwise to the
-    last scene.
+    steps past the end of the story. Such steps belong to the first scene in a loop, and otherwise
+    to the last scene.
     """
     step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
     scene, since = divmod(max(step, 0), story.steps_per_scene)
@@ -112,9 +112,8 @@ class StoryFrames:
     If the story starts from a draft, every scene has its own draft, and the image is pulled from
     one draft to the next.
 
-    A loop starts with hidden frames, in which the first scene takes shape. Their numbers are
-    negative. The last frames of the video fade into the last hidden frames, so the video loops
-    seamlessly.
+    A loop starts with hidden frames, numbered below 0, in which the first scene takes shape. The
+    last frames of the video fade into the last hidden frames, so the video loops seamlessly.
 
     state: a state from :meth:`state` that the story continues from. On a CPU, the frames are then
         byte-identical to those of an uninterrupted run.
@@ -219,5 +218,5 @@ class StoryFrames:
 
 
 def _on(models: Models, tensor: Tensor | None) -> Tensor | None:
-    """Return a tensor, if there is one, on the models' device."""
+    """Return ``tensor`` on the models' device, or None if it is None."""
     return None if tensor is None else tensor.to(models.device)

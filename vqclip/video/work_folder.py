@@ -153,7 +153,7 @@ class WorkFolder:
         return self.path / _STATE
 
     def state(self) -> State | None:
-        """Return the saved state after the frames so far, or None if there is none."""
+        """Return the saved state, or None if there is none."""
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:

@@ -88,7 +88,7 @@ def download(
 
 
 def _fetched_before(wanted: DownloadRequest) -> Fetched | None:
-    """Return a complete file from an earlier attempt, or None if its source is no longer listed."""
+    """Return the result of an earlier download, or None if its source is no longer listed."""
     origin = Part(wanted.path).origin()
     source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
     return Fetched(source, weights_hash(wanted.path)) if source else None

@@ -48,7 +48,7 @@ class Part:
         self._about.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Turn the part into the complete file atomically, keeping its origin."""
+        """Move the complete part to its destination atomically; the record of its origin stays."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
         self.path.replace(self.whole)

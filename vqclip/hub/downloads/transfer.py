@@ -33,7 +33,7 @@ class DiskFullError(DownloadError):
 
 
 class PassingError(Exception):
-    """A temporary failure; ``wait`` is the delay that the server requested, in seconds, if any."""
+    """A temporary failure; ``wait`` is the delay in seconds that the server requested, if any."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)

@@ -84,7 +84,7 @@ def read_checkpoint(path: Path | str) -> FileContent:
 
 
 def recognise(path: Path) -> None:
-    """Check that a file's first bytes, and the end of a zip file, are those of a checkpoint.
+    """Check that a file starts like a checkpoint and, if it is a zip file, is not truncated.
 
     Raises:
         UsageError: the file does not exist.

@@ -36,7 +36,7 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
     """Check that the weights' names, shapes and number types match a config.
 
     Raises:
-        CheckpointError: they differ; the message lists the first few differences.
+        CheckpointError: weights and config differ; the message lists the first few differences.
     """
     differences = [*_codebook_differences(expected, state), *_key_differences(expected, state)]
     if differences:

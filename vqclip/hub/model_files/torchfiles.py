@@ -21,7 +21,7 @@ _TOO_LARGE = "its description is larger than any model's, so it was refused"
 
 
 def read_zip(path: Path) -> Any:
-    """Return the content of a ``torch.save`` zip file, mapping tensors instead of reading them."""
+    """Return the content of a ``torch.save`` zip file, with memory-mapped tensors."""
     with path.open("rb") as file, _archive(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         root = _root(members)
@@ -117,7 +117,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
-    """Return the object in the pickle that starts here, and move the file position past it."""
+    """Return the object in the pickle at the file position, and move past the pickle."""
     start = file.tell()
     content = io.BytesIO(file.read(_MOST_PICKLE))
     try:

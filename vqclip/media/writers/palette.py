@@ -1,8 +1,8 @@
 """One palette for a whole animation, from a histogram of its frames.
 
-At the same file size, FFmpeg's palettegen and paletteuse filters are less faithful. Over 60 frames
-of 128 x 128 pixels, the PSNR of their GIFs is 0.4 dB lower, and the PSNR of means over 8 x 8 pixels
-is 3 dB lower.
+At the same file size, FFmpeg's palettegen and paletteuse filters make less faithful GIFs. Over 60
+frames of 128 x 128 pixels, the PSNR of those GIFs is 0.4 dB lower; after averaging over blocks of
+8 x 8 pixels, it is 3 dB lower.
 """
 
 from typing import Any
@@ -22,8 +22,8 @@ _FINE_BITS = 6  # per channel, for looking up colours
 def _bayer(doublings: int) -> np.ndarray[Any, Any]:
     """Return a Bayer matrix of dither thresholds, from -1/2 to 1/2, with side ``2**doublings``.
 
-    The dither pattern stays in place from frame to frame. With error diffusion, still areas would
-    shimmer whenever anything above them changes.
+    The dither pattern stays in place from frame to frame. With error diffusion, static areas would
+    shimmer whenever anything above them changed.
     """
     matrix = np.zeros((1, 1))
     for _ in range(doublings):

@@ -14,7 +14,7 @@ _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 def add_sound(path: Path, source: Path) -> None:
     """Add the sound of ``source``, if it has any, to an MP4, up to the end of the video.
 
-    Only the sound is re-encoded, and only if players do not support its codec in an MP4.
+    The video stream is copied; sound that players do not support in an MP4 is re-encoded.
     """
     with av.open(source) as source_file:
         if not source_file.streams.audio:
@@ -44,7 +44,7 @@ def _join(video: Any, source_file: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return the time in seconds at which a source's images start; in the new video, it is 0."""
+    """Return the start time of a source's images in seconds; those of the new video start at 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0
