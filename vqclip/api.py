@@ -125,7 +125,7 @@ class Model:
         Args:
             prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of such prompts.
             losses: additional losses. Each is a name (``"symmetry"``, ``"symmetry:2"``), a function
-                from :class:`vqclip.Observation` to a scalar tensor, or a pair of either and a
+                from :class:`vqclip.Observation` to a scalar tensor, or one of these paired with a
                 weight, such as ``(loss, 0.5)``.
             augment: augmentations of the cutouts, in order; they replace the default ones. Each is
                 a name, or a function from a batch (n, 3, h, w), with values roughly in [0, 1], to a
@@ -159,7 +159,8 @@ class Model:
         """Sample images from the transformer without optimisation; return the best match first.
 
         Args:
-            prompt: prompts that guide a CLIP-conditioned transformer and rank the images.
+            prompt: prompts by which CLIP ranks the images; they also guide a CLIP-conditioned
+                transformer.
             settings: fields of ``SampleConfig``, such as ``samples``, ``seed`` and ``size``;
                 ``conditions`` is a dict such as ``{"class": "goldfish"}``.
 
@@ -184,7 +185,8 @@ class Model:
             keep: ``top``, ``bottom``, ``left`` or ``right`` to keep half of the image;
                 ``box:x,y,w,h`` to keep a rectangle; or the path of a mask image. Default: all
                 opaque pixels.
-            prompt: prompts that guide a CLIP-conditioned transformer and rank the images.
+            prompt: prompts by which CLIP ranks the images; they also guide a CLIP-conditioned
+                transformer.
             settings: fields of ``CompleteConfig``, such as ``samples``, ``extend`` and ``refine``.
 
         Raises:

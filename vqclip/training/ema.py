@@ -13,7 +13,7 @@ class WeightAverage:
     """A moving average of the weights: ē ← d·ē + (1 − d)·w after every step.
 
     Early on, d is limited to (1 + step) / (10 + step), so the initial weights fade quickly.
-    Buffers and frozen weights are copied, which costs only memory.
+    Buffers and frozen weights are copied instead of averaged.
 
     Args:
         networks: networks to average, starting at their current weights.

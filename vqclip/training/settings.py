@@ -164,7 +164,7 @@ def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
 
 
 def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
-    """Return a copy of ``values`` with one value replaced, creating missing mappings on the way."""
+    """Return a copy of ``values`` with one value replaced, creating any missing mappings."""
     if not keys:
         return value
     key, rest = keys[0], keys[1:]

@@ -112,7 +112,7 @@ class Animation:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write all videos simultaneously; Ctrl-C keeps the videos so far.
+        """Write all videos simultaneously; Ctrl-C keeps the frames written so far.
 
         on_frame: called with the number of frames done and the latest frame.
         """
@@ -134,7 +134,10 @@ class Animation:
 
 
 def _plays(path: Path, loop: int) -> int:
-    """Return how many times to write a video's frames; an MP4 cannot be marked as looping."""
+    """Return how many times to write a video's frames.
+
+    An MP4 cannot be marked as looping, so its frames are written once per loop.
+    """
     return max(1, loop) if path.suffix.lower() == ".mp4" else 1
 
 

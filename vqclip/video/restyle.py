@@ -31,7 +31,7 @@ class PreviousFrame:
 
 
 class SourceVideo:
-    """The frames of a video or a folder of images.
+    """The source frames: those of a video, or the images in a folder.
 
     Raises:
         UsageError: the source is not a video or a folder of images, or optical flow is requested

@@ -29,8 +29,8 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
 
     The progress runs from 0 to 1; outside a change, both scenes are the same. Negative steps belong
     to the first scene, so a loop starts in the middle of that scene. The last frame may include
-    steps past the end of the story. Such steps belong to the first scene in a loop, and otherwise
-    to the last scene.
+    steps past the end of the story. In a loop, such steps belong to the first scene; otherwise,
+    they belong to the last.
     """
     step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
     scene, since = divmod(max(step, 0), story.steps_per_scene)
@@ -50,8 +50,8 @@ class MovedImage:
     loses colour and detail. This class therefore moves the image itself. z encodes the moved image
     as well as the codes allow, and the residual, image − decoded z, is added to every decoded image
     until the next motion. CLIP also sees the sum; otherwise it would correct errors that viewers
-    never see. If z is pulled towards a draft, which keeps its detail as it moves, the residual
-    fades with every motion, so its errors do not build up.
+    never see. A draft keeps its detail as it moves. If z is pulled towards a draft, the residual
+    therefore fades with every motion, and its errors do not build up.
 
     residual: (1, 3, h, w), for images in [0, 1]; None before the first motion.
     """

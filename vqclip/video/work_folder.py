@@ -88,7 +88,7 @@ class WorkFolder:
     def _clean_up(self, lock: Path) -> None:
         """Remove the working files, about.json last.
 
-        If the clean-up is interrupted, the next run finds about.json and completes it.
+        If the clean-up is interrupted, the next run finds about.json and finishes the clean-up.
         """
         self._remove(frames=self.output.frames is None)
         with suppress(OSError):  # Windows cannot delete a locked file
@@ -157,7 +157,7 @@ class WorkFolder:
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:
-        """Keep the state after the last frame in memory, and write it to disk if it is due."""
+        """Keep the state after the last frame in memory, and write it to disk at intervals."""
         self.last = state
         if time.monotonic() - self.saved >= EVERY:
             self.save()

@@ -21,8 +21,8 @@ from vqclip.models.vqgan import VQModel
 class PixelSpace:
     """Pixel space: δ is added to the image.
 
-    A ``blur`` above 1 makes δ that many times coarser than the pixels. Changes to single
-    pixels are invisible, and generation cannot make them, because it optimizes VQGAN codes.
+    With ``blur`` above 1, δ is ``blur`` times coarser than the pixels. Changes to single pixels are
+    invisible, and generation cannot make them, because it optimizes VQGAN codes.
     """
 
     scale = 1.0
@@ -124,8 +124,9 @@ def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
     """For each image, choose another text to push it towards; return the texts' indices, (n,).
 
     Targets are sampled from the softmax of ``scale`` · ``similarity`` (n, b), so likely confusions
-    are chosen more often. Texts ``related`` (n, b) to the image's own text are excluded unless
-    there are no others. Random numbers come from torch's default generator on the CPU.
+    are chosen more often. ``related`` (n, b) marks texts related to the image's own text; they are
+    excluded unless there are no others. Random numbers come from torch's default generator on the
+    CPU.
     """
     logits = (scale * similarity).masked_fill(related, -torch.inf).cpu()
     hopeless = related.all(dim=1).cpu()

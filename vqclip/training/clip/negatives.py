@@ -37,8 +37,8 @@ class Negatives:
         """Return negatives for a batch of ``texts``: (k, 3, side, side) in [0, 1], on the CPU.
 
         k is ``share`` · ``len(texts)``, rounded, but at least 1 and at most m. Images whose prompt
-        or group is among the texts and groups come first, because only these are hard negatives.
-        Otherwise, the order is random, drawn from torch's default generator.
+        or group occurs in the batch come first, because only these are hard negatives. Otherwise,
+        the order is random, drawn from torch's default generator.
         """
         wanted = {name.lower() for name in (*texts, *groups)}
         order = torch.randperm(len(self.names)).tolist()

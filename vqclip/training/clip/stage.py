@@ -176,7 +176,7 @@ class ClipStage:
 
     @torch.no_grad()
     def after_step(self, batch: Batch, step: int) -> None:
-        """Clamp the logits' scale to at most 100, as CLIP does."""
+        """Clamp the logit scale to at most 100, as CLIP does."""
         self.clip.logit_scale.clamp_(0, math.log(LARGEST_SCALE))
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -240,7 +240,7 @@ class ClipStage:
 
 
 def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | None:
-    """Return the space of the attacks, or None if attacks are off."""
+    """Return the space in which images are attacked, or None if attacks are off."""
     if settings.kind == "latent":
         vqgan = load_vqgan(settings.vqgan, device=device)
         check_rgb(vqgan, settings.vqgan)

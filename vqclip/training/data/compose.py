@@ -184,7 +184,7 @@ class Composer:
 
 
 def _is_thing(entry: DataEntry) -> bool:
-    """Return whether an entry is an object with a short name, other than a sign or flag."""
+    """Return whether an entry has a short name and shows an object rather than a sign or flag."""
     columns = entry.columns
     return (
         bool(entry.texts)

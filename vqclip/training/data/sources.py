@@ -224,7 +224,7 @@ def decode_image(entry: DataEntry, size: int) -> Pixels | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert 16- or 32-bit greyscale to 8 bits; stretch floats, which have no fixed range."""
+    """Convert 16-bit, 32-bit or float greyscale to 8 bits; floats are scaled to the full range."""
     if image.mode not in ("F", "I") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image, np.float32)

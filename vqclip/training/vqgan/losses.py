@@ -33,8 +33,9 @@ def mixed_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
 def border_weights(height: int, width: int, weight: float) -> Tensor:
     """Return a weight for each pixel's error, (height, width), with mean 1.
 
-    The outer 6 rows and columns count ``weight`` times as much as the inner ones, and the corners
-    ``weight``² times as much, because pixels with no context beyond the border are learned last.
+    The outer 6 rows and columns on each side count ``weight`` times as much as the inner ones, and
+    the corners ``weight``² times as much. Otherwise, pixels near the border would be learned last,
+    because they have less context.
     """
     rows, columns = (torch.ones(side) for side in (height, width))
     for line in (rows, columns):

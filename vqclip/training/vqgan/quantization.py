@@ -90,7 +90,7 @@ def gumbel_quantize(
 
 
 def gumbel_noise(like: Tensor) -> Tensor:
-    """Return standard Gumbel noise (-log of an exponential) from torch's default generator."""
+    """Return standard Gumbel noise, -log(exponential noise), from torch's default generator."""
     return -torch.empty_like(like).exponential_().log()
 
 
