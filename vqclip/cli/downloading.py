@@ -28,7 +28,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
     """Show the size of a command's missing models and download them if the user agrees.
 
     Raises:
-        UsageError: there is no terminal in which to ask, or the user declined.
+        UsageError: the user declined or, without a terminal, cannot be asked.
         VqclipError: the download failed.
     """
     from vqclip.files.environment import home

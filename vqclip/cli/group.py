@@ -30,7 +30,7 @@ class InterruptionError(VqclipError):
 class PromptGroup(TyperGroup):
     """A group that treats its arguments as a prompt unless the first one is a command.
 
-    further: commands that are imported when used.
+    further: commands that are imported on first use.
     """
 
     further: ClassVar[Mapping[str, LazyCommand]] = {}
@@ -74,7 +74,7 @@ class PromptGroup(TyperGroup):
             )
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command and report Ctrl-C, on which Typer would exit silently."""
+        """Run the command and report Ctrl-C as an error; Typer alone would exit silently."""
         _check_current_folder()
         try:
             return super().invoke(ctx)

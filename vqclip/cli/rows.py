@@ -85,9 +85,9 @@ def read_jobs(
 ) -> "list[Job]":
     """Return the jobs for all rows.
 
-    params, explicit: the batch's options, and the names of those given explicitly; a row's own
-        options override them.
-    note: prints a note about saved codes that do not record their VQGAN, once for all rows.
+    params, explicit: the batch's options, which a row's own options override, and the names of
+        those given explicitly.
+    note: prints a note about saved codes that do not record their VQGAN; each note is printed once.
 
     Raises:
         UsageError: some rows cannot be read or run; the message contains their line numbers.
@@ -207,7 +207,7 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
     """Name a row's images by a pattern, such as ``apple.png`` or ``{prompt}-{seed}.jpg``.
 
     Raises:
-        UsageError: the name is not a valid image name on every file system.
+        UsageError: a name is not a portable image file name, or is also the name of a video.
     """
     from vqclip.media.images import image_format
     from vqclip.runs.naming import check_file_name, distinct_paths, fill_pattern

@@ -33,7 +33,7 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
 def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> None:
     """Print a note if the codes do not record their VQGAN.
 
-    Older versions of vqclip did not save it.
+    Older versions of vqclip did not record it.
     """
     if codes.vqgan is None:
         note(f"{codes.name} does not record its VQGAN; it is decoded with {vqgan}")

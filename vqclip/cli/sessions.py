@@ -152,7 +152,7 @@ class GenerateSession(Session):
         return None
 
     def _interruption(self, done: int, output: OutputConfig) -> InterruptionError:
-        """Return the error for Ctrl-C outside the steps, where no image can be saved."""
+        """Return the error for Ctrl-C pressed outside the steps, when no image can be saved."""
         if done:
             self._note_ahead(self.configs[done:])
         if output.checkpoint and output.checkpoint.exists():
@@ -164,7 +164,7 @@ class GenerateSession(Session):
         return InterruptionError(f"interrupted; {written if done else 'nothing was written'}")
 
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
-        """Print how to make the images that were not started."""
+        """Print how to make the remaining images."""
         if ahead:
             many = f"{len(ahead)} images were" if len(ahead) > 1 else "one image was"
             again = f"--seed {ahead[0].seed} --count {len(ahead)}"

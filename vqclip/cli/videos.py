@@ -28,14 +28,14 @@ def video_output(params: Mapping[str, Any], name: str, rate: float) -> VideoOutp
 def video_paths(
     params: Mapping[str, Any], name: str, *, continues: bool = False
 ) -> tuple[Path, ...]:
-    """Return the paths of the videos to write: the given one, and one for each other format.
+    """Return the paths of the videos to write, one for each requested format.
 
     Without --output, the videos are named after ``name``.
 
     continues: whether the command can continue its own killed run.
 
     Raises:
-        UsageError: a video could not be written.
+        UsageError: a video cannot be written.
     """
     from vqclip.files.atomic import is_taken
     from vqclip.runs.naming import name_videos

@@ -20,7 +20,8 @@ def refuse_dashed_prompt(words: Sequence[str]) -> None:
     """Raise UsageError for a prompt that starts with a dash: Typer would parse it as options.
 
     Raises:
-        UsageError: the first word starts with a dash and contains spaces, and no prompt follows.
+        UsageError: the first argument starts with a dash, contains spaces and is not followed by
+            a prompt.
     """
     alone = len(words) == 1 or words[1].startswith("-")
     if alone and _DASHED.match(words[0]) and "=" not in words[0]:
@@ -75,7 +76,10 @@ def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
 
 
 def _option_hint(name: str, known: Iterable[str], ctx: Any) -> str:
-    """Return a hint for an unknown option: its full name, its commands, or similar options."""
+    """Return a hint for an unknown option.
+
+    The hint is the option's full name, the commands that accept it, or similar options.
+    """
     own = [option for param in ctx.command.params for option in param.opts] if ctx else []
     near = [option for option in own if option.startswith(f"{name}-")]
     if not near and (others := _commands_with(name, ctx)):

@@ -89,7 +89,7 @@ def engine(
     """Yield the engine; on exit, its workers stop and send their checkpoints.
 
     Raises:
-        UsageError: Ray is not installed, or there is no such cluster.
+        UsageError: Ray is not installed, or the cluster's address is invalid or unreachable.
     """
     if workers.ray is None:
         from vqclip.batch.engine import Local

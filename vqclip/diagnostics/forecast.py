@@ -146,7 +146,7 @@ def of_pictures(
 
 
 def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> Forecast:
-    """Return the forecast for sampling, and for refining the best sample by ``refined`` steps."""
+    """Return the forecast for sampling, and for refining the best sample in ``refined`` steps."""
     models = task.models
     seconds, drawn = _drawing_seconds(draw_samples(task))
     if drawn is not None and refined:

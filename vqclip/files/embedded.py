@@ -19,7 +19,7 @@ def weights_folder() -> Path:
 
 
 def has_transformer() -> bool:
-    """Return whether the built-in models include a transformer, which can draft images."""
+    """Return whether the built-in models include a transformer for drafting images."""
     try:
         return (weights_folder() / "transformer").is_dir()
     except UsageError:

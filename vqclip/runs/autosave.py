@@ -19,7 +19,7 @@ class Autosave:
     """The checkpoint writer for one run.
 
     The run's state is copied after every step, so a consistent state is available whenever Ctrl-C
-    is pressed. A copy takes about a thousandth of the time of a step.
+    is pressed. Copying takes about a thousandth of a step's time.
 
     Args:
         run: the run to save, in its current state.

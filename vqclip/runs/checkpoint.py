@@ -173,7 +173,8 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
     """Return the checkpoint with the run's number of steps changed to ``steps``.
 
     Raises:
-        UsageError: the run is past ``steps``, or its schedule depends on the number of steps.
+        UsageError: the run has done more than ``steps`` steps, or its schedule depends on the
+            number of steps.
     """
     done = checkpoint.state.step
     if steps < done:

@@ -90,7 +90,7 @@ def _frames(
     on_frame: OnFrame | None,
     autosave: Autosave | None,
 ) -> Work[tuple[Frame, bool]]:
-    """Return the last frame and whether Ctrl-C ended the run there."""
+    """Return the last frame and whether Ctrl-C ended the run early."""
     shown = set(shown_steps(output, run.config.steps))
     last: Frame | None = None
     interrupted = False
@@ -128,7 +128,7 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
 
 
 def _show_again(run: Run, autosave: Autosave, writers: list[Writer]) -> None:
-    """Write a resumed run's earlier frames to its videos and frame folder again."""
+    """Write the earlier frames of a resumed run to its videos and frame folder again."""
     for step, indices in sorted(autosave.shown.items()):
         z_q = run.models.vqgan.codes(indices.to(run.models.device))
         with torch.no_grad():

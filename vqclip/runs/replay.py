@@ -96,7 +96,7 @@ def recorded_video(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Res
 
 
 def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
-    """Return the command that reproduces an image or video, without automatically chosen settings.
+    """Return the command, without automatically chosen settings, that reproduces an image or video.
 
     Raises:
         UsageError: the settings are not those of an image or video, or are from a newer version.

@@ -115,8 +115,8 @@ def plan(
 ) -> Task:
     """Return the task for a config and, for a completion, its canvas.
 
-    wanted: (width, height) of the images in pixels, unless there is a canvas. Default: the VQGAN's
-        training size.
+    wanted: (width, height) of the images in pixels; ignored if there is a canvas, which has its own
+        size. Default: the VQGAN's training size.
     """
     transformer, vqgan = models.transformer, models.vqgan
     assert transformer is not None

@@ -65,8 +65,8 @@ def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, s
     """Check that the transformer accepts the given conditions and that no required one is missing.
 
     Raises:
-        UsageError: a condition is wrong, missing or not needed; the message lists the accepted
-            conditions.
+        UsageError: a condition is not accepted, the required one is missing, or there are several;
+            the message lists the accepted conditions.
     """
     takes = accepted(transformer)
     names = " or ".join(f"`{kind}`" for kind in takes) or "no condition"

@@ -150,7 +150,7 @@ def padded_to_codes(image: Tensor, factor: int) -> Tensor:
 
 
 def continued(image: Tensor, kept: Tensor) -> Tensor:
-    """Fill the pixels outside ``kept`` by smoothly continuing the others (pull-push pyramid).
+    """Fill the pixels outside ``kept`` with a smooth continuation of the kept ones (pull-push).
 
     image: (1, 3, h, w).
     kept: (1, 1, h, w) bool.
@@ -166,7 +166,7 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 
 
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
-    """Blend the colours of the generated part into the kept pixels at the seam.
+    """Adjust the colours of the generated part to match the kept pixels at the seam.
 
     The difference between the two images is averaged over the kept pixels, with more weight for
     nearby pixels. It is added to the generated part and fades out over about 2 · ``radius`` pixels.

@@ -37,9 +37,9 @@ def reconstruct(
 ) -> Reconstruction:
     """Encode, quantize and decode an image of the kind that the VQGAN was trained on.
 
-    The image is resized to ``size`` (width, height), rounded to a whole number of codes, and errors
-    are measured at the resulting size. The default ``size`` is that of the image. For ``how``, see
-    :func:`vqclip.media.images.fit_image`.
+    The image is resized to ``size`` (width, height), with both sides rounded to whole numbers of
+    codes; errors are measured at the resulting size. The default ``size`` is that of the image.
+    For ``how``, see :func:`vqclip.media.images.fit_image`.
 
     Raises:
         UsageError: the image is not of the VQGAN's kind (RGB, depth, edges or labels).

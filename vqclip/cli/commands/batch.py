@@ -118,7 +118,7 @@ def resume_batch(
     """Continue a batch from its folder, or print its forecast.
 
     Raises:
-        UsageError: ``path`` is not the folder of a batch.
+        UsageError: ``path`` is not a batch folder, or files or models for its jobs are missing.
     """
     from vqclip.batch.folder import RunFolder
     from vqclip.batch.jobs import DONE, REMOVED
