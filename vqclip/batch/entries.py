@@ -84,7 +84,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
 def _negative(text: str) -> str:
     """Return ``text`` as a prompt with a negative weight.
 
-    Tables made for other programs may contain such prompts in a ``negative-prompt`` column.
+    The text may come from the ``negative-prompt`` column of a table made for another program.
     """
     return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 

@@ -36,8 +36,8 @@ class RunFolder:
         """Create and lock the folder, and remove temporary files left by killed processes.
 
         Raises:
-            UsageError: another process is using the folder, or the folder contains other files or
-                is not writable.
+            UsageError: another process is using the folder, or the folder is not writable or
+                contains files but no batch.
         """
         self._refuse_foreign()
         try:

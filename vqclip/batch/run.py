@@ -77,7 +77,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _draw(self, every: float) -> None:
-        """Rewrite the gallery if ``every`` seconds have passed.
+        """Rewrite the gallery if ``every`` seconds have passed since it was last written.
 
         If ``every`` is 0, also write the contact sheets.
         """

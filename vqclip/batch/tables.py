@@ -85,7 +85,7 @@ def _head(cells: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str, cell: str) -> Any:
-    """Convert a table cell to an option's value; ``yes`` means True, and 0,5 means 0.5."""
+    """Convert a table cell to an option's value; ``yes`` means True, and ``0,5`` means 0.5."""
     option = option_name(name)
     if option in (PROMPT, "negative-prompt"):
         return cell

@@ -135,8 +135,8 @@ def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
 
     Returns:
         The jobs with their files, image first. None if an earlier worker on the same group of jobs
-        was lost; the caller must then run the jobs one by one, because one of them may be the
-        cause.
+        was lost; the caller must then run the jobs one by one, because one of them may have
+        caused the loss.
 
     Raises:
         VqclipError: this machine has another version of vqclip, or its disk is full.

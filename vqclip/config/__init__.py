@@ -1,4 +1,4 @@
-"""Settings and output files as frozen dataclasses that define all defaults."""
+"""Frozen dataclasses for settings and output files, with all defaults."""
 
 from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, FileOptions, OutputConfig

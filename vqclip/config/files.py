@@ -15,8 +15,8 @@ class CodesConfig:
     """The settings for ``reconstruct`` and ``decode``.
 
     source: path or URL of the image, or path of the ``.npz`` file of codes.
-    size: (width, height) in pixels to which the image is first fitted by the method ``fit``; None
-        keeps the image's size.
+    size: (width, height) in pixels; the image is first fitted to this size by the method ``fit``.
+        None keeps the image's size.
     """
 
     source: str

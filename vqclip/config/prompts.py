@@ -8,11 +8,11 @@ The grammar of text, image and noise prompts::
 
 A weight or stop directly follows its colon and is a plain decimal number; a malformed number, as in
 ``apple:1,5``, is an error. All other text belongs to the content, so ``16:9 poster``, ``3:00 pm``
-and ``blade runner: 2049`` have no weight. ``at 3:00`` has no weight either, because it ends in a
-clock time or ratio, with only digits on both sides of the colon. To override these rules, put a
-backslash before a special character (``\:``, ``\|``, ``\^`` or ``\\``). If the content ends in a
-number, write the weight with a decimal point or a sign (``route 66:2.0``, ``route 66:+2``). ``^``
-separates scenes only in a story; elsewhere, it is an ordinary character.
+and ``blade runner: 2049`` have no weight. ``at 3:00`` has no weight either: two whole
+numbers joined by a colon are a clock time or a ratio. To override these rules, put a backslash
+before a special character (``\:``, ``\|``, ``\^`` or ``\\``). If the content ends in a number,
+write the weight with a decimal point or a sign (``route 66:2.0``, ``route 66:+2``). ``^`` separates
+scenes only in a story; elsewhere, it is an ordinary character.
 """
 
 import math

@@ -59,8 +59,8 @@ class SampleConfig:
     conditions: pairs (kind, value); see :mod:`vqclip.sampling.conditions`.
     relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, the meanings in
         the training data apply.
-    size: (width, height) in pixels; None means the size that the condition implies or, if there is
-        none, the VQGAN's training size.
+    size: (width, height) in pixels; None means the size that the condition implies or,
+        failing that, the VQGAN's training size.
     samples: number of images; image i is sampled with the seed ``seed`` + i.
     style: style of the images, if the transformer has styles: a name, ``auto`` or ``none``.
     guidance, temperature, top_k, top_p, recall: see :class:`vqclip.config.sampling.Sampling`;

@@ -113,8 +113,8 @@ def check_rate(rate: float | None) -> None:
 class AnimateConfig:
     """The settings for videos made from frames on disk.
 
-    size: (width, height) in pixels to which the frames are fitted by the method ``fit``; None keeps
-        their size, which must be the same for all frames.
+    size: (width, height) in pixels; the frames are fitted to this size by the method ``fit``. None
+        keeps their size, which must be the same for all frames.
     quality, codec, loop: see :class:`VideoConfig`; an MP4 contains its frames ``loop`` times, or
         once if ``loop`` is 0.
     """

@@ -24,9 +24,10 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: a training YAML, or a YAML with only its ``data`` section, whose held-out groups or style
-        are used; or a folder of images or a ``.jsonl`` file, all of whose images are used.
-    size: side of the images in pixels. Default: the size in the YAML.
+    path: a training YAML (only its ``data`` section is needed), a folder of images or a ``.jsonl``
+        file. From a YAML, only the held-out groups or style are used; from the others, all
+        images.
+    size: side of the images in pixels. Default: the size in the YAML, or 128.
     changes: changes to the YAML, such as ``data.size=64``.
 
     Raises:

@@ -49,7 +49,7 @@ def explicit(config: GenerateConfig) -> GenerateConfig:
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config`` with the settings that equal their derived values left open.
+    """Return ``config``, leaving open the settings that equal their derived values.
 
     A recorded config has a value for every setting. The settings left open here can adapt when
     ``init`` changes.

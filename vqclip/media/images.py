@@ -72,7 +72,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Re-raise errors from reading an image as errors with one-line messages."""
+    """Re-raise errors in reading an image as UsageErrors with one-line messages."""
     try:
         with _up_to_the_limit():
             yield
@@ -95,7 +95,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Make Pillow apply vqclip's size limit, which admits images from the largest cameras.
+    """Make Pillow apply vqclip's size limit, which admits images from high-resolution cameras.
 
     Pillow's warnings about damaged metadata in readable images are suppressed.
     """

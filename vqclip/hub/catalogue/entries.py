@@ -82,8 +82,8 @@ def check_model_name(name: str) -> str:
     """Return ``name`` if it is a valid model name.
 
     Raises:
-        UsageError: the name contains invalid characters, is too long, or is that of the built-in
-            models.
+        UsageError: the name contains invalid characters, is too long, or is reserved for the
+            built-in models.
     """
     if name == "default" or not _NAME.fullmatch(name):
         raise UsageError(

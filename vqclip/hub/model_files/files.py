@@ -25,7 +25,7 @@ class FileContent(NamedTuple):
     """The content of a checkpoint.
 
     state: weights by name.
-    rest: size in bytes of the tensors in each other part, by name.
+    rest: size in bytes of the tensors in each of the other parts, by name.
     """
 
     state: StateDict

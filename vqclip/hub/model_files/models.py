@@ -41,7 +41,7 @@ _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colori
 def load_vqgan_weights(
     state: StateDict, config: ModelConfig | None = None, stage: StageName = "first"
 ) -> VQModel:
-    """Build a VQGAN with the weights ``state``; if ``config`` is None, infer it from them.
+    """Build a VQGAN from the weights ``state``, and infer its config if ``config`` is None.
 
     For a transformer's checkpoint, the result is the first stage or, with ``stage="cond"``, the
     VQGAN that encodes conditions. Weights are converted to float32; no memory is allocated for

@@ -117,7 +117,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
-    """Return the object in the pickle at the file position, and move past the pickle."""
+    """Return the object in the pickle at the current file position, and move past the pickle."""
     start = file.tell()
     content = io.BytesIO(file.read(_MOST_PICKLE))
     try:

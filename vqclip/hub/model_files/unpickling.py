@@ -186,7 +186,7 @@ def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
 
 
 class _PlainDict(dict[Any, Any]):
-    """An OrderedDict without attributes, such as the version numbers of a state dict."""
+    """An OrderedDict that drops attributes, such as a state dict's version numbers."""
 
     def __init__(self, pairs: Any = ()) -> None:
         super().__init__()

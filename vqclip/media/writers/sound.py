@@ -44,7 +44,7 @@ def _join(video: Any, source_file: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return the start time of a source's images in seconds; those of the new video start at 0."""
+    """Return the time of a source's first image in seconds; in the new video, this time is 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0
