@@ -121,7 +121,7 @@ def prompt_condition(
 def prompt_recall(
     models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
 ) -> Tensor | None:
-    """Return the probability that the prompts recall each image in the transformer's memory.
+    """Return each image's probability of being recalled from the transformer's memory.
 
     Return None if the transformer has no memory or the prompts cancel out.
 
@@ -163,8 +163,8 @@ def best_draft(
     If the prompts name exactly one colour, copies of the drafts, recoloured to match it, are also
     candidates.
 
-    drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, or if
-        the draft was recoloured, the draft's image is resized and encoded again.
+    drawn: (n, h, w), codes for the transformer's VQGAN. If the run uses a different size or VQGAN,
+        or if the draft was recoloured, the draft's image is resized and encoded again.
     """
     transformer = models.transformer
     assert transformer is not None

@@ -17,7 +17,9 @@ from vqclip.registry import Registry, unknown
 
 
 def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Return the (rows, columns) of codes closest to (width, height) in pixels, at least (1, 1).
+    """Return the (rows, columns) of the code grid closest to an image size, both at least 1.
+
+    size: (width, height) of the image in pixels.
 
     >>> grid_size((500, 250), 16)
     (16, 31)
@@ -41,7 +43,7 @@ def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
 
 
 def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each channel's minimum and maximum, both (1, embed_dim, 1, 1)."""
+    """Return the minimum and maximum of each codebook channel, both (1, embed_dim, 1, 1)."""
     low, high = codebook.amin(0), codebook.amax(0)
     return low[None, :, None, None], high[None, :, None, None]
 

@@ -43,8 +43,8 @@ def find_optimizer(name: NameOrFunction) -> Optimizer:
     others from the ``pytorch-optimizer`` package need ``pip install 'vqclip[optimizers]'``.
 
     Raises:
-        UsageError: the optimizer is unknown, needs an extra that is not installed, or cannot be
-            used here.
+        UsageError: the optimizer is unknown, needs an extra that is not installed, or does not
+            work with vqclip.
     """
     if callable(name):
         return name
@@ -73,7 +73,7 @@ def _from_extra(name: str) -> Optimizer:
 
 
 def _try(name: str, optimizer: Optimizer) -> None:
-    """Raise UsageError if gradients are not enough for an optimizer; some need a closure."""
+    """Raise UsageError if an optimizer needs more than gradients, such as a closure."""
     z = torch.zeros(1, 2, 2, 2, requires_grad=True)
     z.grad = torch.ones_like(z)
     try:

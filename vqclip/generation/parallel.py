@@ -44,7 +44,7 @@ def alone(work: Work[_T]) -> _T:
 def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
     """Yield the results of jobs in order of completion.
 
-    works: jobs whose runs can share a step, see :func:`vqclip.generation.step.step`. Each job
+    works: jobs whose runs can share a step; see :func:`vqclip.generation.step.step`. Each job
         starts as soon as there is room for it.
     width: number of jobs in progress at a time; if memory is short, fewer jobs share a step. None
         chooses the fastest width; see :class:`Width`.

@@ -26,7 +26,7 @@ _VARIANCE = 0.025  # σ², half the squared distance between neighbouring codebo
 class Prior:
     """A transformer's p(s | condition) for the codes of one run.
 
-    condition: (1, m, n_embd), see :func:`vqclip.generation.drafts.prompt_condition`.
+    condition: (1, m, n_embd); see :func:`vqclip.generation.drafts.prompt_condition`.
     """
 
     def __init__(self, models: Models, transformer: Net2NetTransformer, condition: Tensor) -> None:

@@ -217,7 +217,7 @@ class Run:
         return clamp_with_grad(self.compose(decoded))
 
     def plan(self, image: Tensor, perceptor: Perceptor) -> CutoutPlan:
-        """Draw the plan of a step's cutouts of ``image`` (n, 3, h, w) for one perceptor."""
+        """Draw one perceptor's cutout plan for a step; ``image`` is (n, 3, h, w)."""
         size = (image.shape[-2], image.shape[-1])
         return self.cutouts.plan(size, perceptor.resolution, self.generator)
 

@@ -19,7 +19,7 @@ _MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
 class DDConfig:
     """The ``ddconfig`` section of a taming config: the shape of the encoder and decoder.
 
-    A level has attention if its size for an input of ``resolution`` pixels per side is in
+    A level has attention if, for an input of ``resolution`` pixels per side, its size is in
     ``attn_resolutions``. Actual inputs may have any size.
 
     Raises:

@@ -68,7 +68,7 @@ def without_compiler() -> Iterator[None]:
 
 
 class SkipInit(TorchFunctionMode):
-    """Mode that skips the random initialization of modules whose weights are loaded next."""
+    """Mode that skips the random initialization of modules whose weights will be loaded."""
 
     def __torch_function__(
         self,

@@ -40,7 +40,8 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
     """Build the CLIP model that a ``model_cfg`` describes, with random weights, in training mode.
 
     Raises:
-        UsageError: the configuration is not valid for open_clip, or requires downloaded weights.
+        UsageError: the configuration is not valid for open_clip, or needs a text tower or tokenizer
+            from the Hugging Face hub.
     """
     open_clip = import_open_clip()
     for tower in ("vision_cfg", "text_cfg"):

@@ -171,7 +171,7 @@ def _tokenizer(model: _Model) -> Tokenizer:
 
 
 def _locate(source: str, *, download: bool = True) -> _Model:
-    """Resolve ``source``, downloading it if needed; raise NotHereError if this is not allowed."""
+    """Resolve ``source``; raise NotHereError if it needs a download and ``download`` is False."""
     if source == "default":
         return _in_directory(weights_folder() / "clip")
     if source.startswith("hf-hub:"):

@@ -45,7 +45,7 @@ def pack(weight: Tensor) -> Tensor:
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Map x (..., in) to x·weightᵀ + bias, (..., out), with oneDNN.
 
-    weight: (out, in), in the dtype of x. A weight packed by `pack` saves a copy in every call.
+    weight: (out, in), in the dtype of x. Packing it with `pack` avoids a copy on every call.
     """
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return y

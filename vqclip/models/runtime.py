@@ -142,7 +142,7 @@ def keep_memory() -> None:
     """Make the process keep freed memory for reuse by the next step.
 
     glibc immediately returns every freed block above 32 MiB to the system, so each step would spend
-    a tenth of its time requesting and clearing the pages again. Blocks for large images are still
+    a tenth of its time requesting and clearing memory again. Blocks for large images are still
     returned, because keeping them caused fragmentation that doubled the memory use at 1024x1024
     pixels. Without glibc, this function does nothing.
     """

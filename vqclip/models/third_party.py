@@ -23,7 +23,7 @@ class NotHereError(Exception):
 
 
 def check_weights(path: Path) -> None:
-    """Raise CheckpointError if a file cannot contain weights, without loading the file."""
+    """Raise CheckpointError if a file's first bytes show that it cannot contain weights."""
     try:
         with path.open("rb") as file:
             head = file.read(512)

@@ -24,7 +24,7 @@ Contribution = Tensor | Displacement | Photometric
 
 
 def sometimes(draw: Draw, p: float, values: Tensor, otherwise: Tensor | float) -> Tensor:
-    """Replace each row of ``values`` (n, ...) by ``otherwise`` with probability 1 - ``p``."""
+    """With probability 1 - ``p``, replace a row of ``values`` (n, ...) with ``otherwise``."""
     chosen = draw.chance(p).view(-1, *[1] * (values.dim() - 1))
     return torch.where(chosen, values, torch.as_tensor(otherwise, dtype=values.dtype))
 
@@ -44,9 +44,10 @@ def affine(
     scale: float = 0.0,
     p: float = 0.7,
 ) -> Tensor:
-    """Rotate, shift and shear by up to ±degrees, ±translate of the side and ±shear degrees [Af].
+    """Rotate, shift, shear and zoom at random [Af].
 
-    Also zoom in or out by a factor of up to 1 + ``scale``.
+    The rotation is up to ±``degrees``, the shift up to ±``translate`` of the side, the shear up to
+    ±``shear`` degrees, and the zoom, in or out, up to a factor of 1 + ``scale``.
     """
     zoom = draw.log_uniform(1 / (1 + scale), 1 + scale)
     maps = (
@@ -119,7 +120,11 @@ def jitter(
     hue: float = 0.1,
     p: float = 0.7,
 ) -> Colour:
-    """Scale brightness, contrast and saturation by 1 ± value, and shift hue by ±hue turns [Ji]."""
+    """Scale brightness, contrast and saturation by random factors, and shift the hue [Ji].
+
+    Each factor lies within 1 ± the parameter of that name; the hue is shifted by up to ±``hue``
+    turns.
+    """
     chosen = draw.chance(p)
     return Colour(
         brightness=1 + draw.symmetric(brightness) * chosen,

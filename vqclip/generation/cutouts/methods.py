@@ -46,15 +46,15 @@ def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> 
 
 
 def crops(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
-    """Take square crops at random positions, with sides from CLIP's input size to the short side.
+    """Take square crops at random positions, from CLIP's input size up to the image's short side.
 
-    The side is distributed as ``u ** cut_power`` with u uniform in [0, 1), so a larger power gives
-    smaller crops. Crops are never distorted; in a wide image, each covers at most a square of the
-    full height. If the image's short side is below ``size``, every crop spans that side. The image
-    is mirrored beyond its edge. The method comes from Katherine Crowson's original notebook. It
-    corresponds to "original", "updated" and "nrupdated" in nerdyrodent/VQGAN-CLIP and to all of
-    rkhamilton's methods without "pooling" in their names, including "sg3". "sg3" averages each
-    crop, as the antialiasing here does for every method.
+    Within this range, the side is distributed as ``u ** cut_power`` with u uniform in [0, 1), so a
+    larger power gives smaller crops. Crops are never distorted; in a wide image, each covers at
+    most a square of the full height. If the image's short side is below ``size``, every crop spans
+    that side. The image is mirrored beyond its edge. The method comes from Katherine Crowson's
+    original notebook. It corresponds to "original", "updated" and "nrupdated" in
+    nerdyrodent/VQGAN-CLIP and to all of rkhamilton's methods without "pooling" in their names,
+    including "sg3". "sg3" averages each crop, as the antialiasing here does for every method.
     """
     short = min(image_hw)
     smallest = min(size, short)
@@ -76,7 +76,7 @@ def normal_crops(
 ) -> Framing:
     """Take square crops whose sides, as fractions of the short side, are drawn from N(mean, std).
 
-    The fractions are clipped to [low, high]. With ``low=0``, the smallest side is ``size``, as in
+    The fractions are clipped to [low, high]. ``low=0`` sets the smallest side to ``size``, as in
     EleutherAI's "latest"; big-sleep uses 0.5 to 0.95. If ``center_focus`` is above 0, positions are
     drawn around the centre, with a standard deviation of half the free space divided by
     ``center_focus``. Coordinates outside the free space are replaced by uniformly distributed ones.
@@ -98,9 +98,9 @@ def pooled(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -
     """Use the whole image, pooled to CLIP's input size, as every cutout.
 
     The pooling is the mean of average and maximum pooling. The cutouts differ only by their
-    augmentations. Beyond its edge, the image is black. An image that is not square is squashed into
-    a square, as in nerdyrodent's "latest" and "updatedpooling"; use ``crops`` for such images.
-    ``cut_power`` is not used.
+    augmentations. The area beyond the image's edge is black. An image that is not square is
+    squashed into a square, as in nerdyrodent's "latest" and "updatedpooling"; use ``crops`` for
+    such images. ``cut_power`` is not used.
     """
     n = draw.n
     return Framing(geometry.identity(n), torch.zeros(n), torch.zeros(n, 3), pooled=True)

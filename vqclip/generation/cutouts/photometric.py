@@ -101,7 +101,10 @@ class Erase:
 
 
 def between(count: int, low: Tensor, high: Tensor) -> Tensor:
-    """Return a mask (n, count) of the ``count`` pixel centres in [0, 1] that lie in [low, high)."""
+    """Return (n, count) booleans: whether each of ``count`` pixel centres is in [low, high).
+
+    The pixels divide the interval [0, 1] evenly.
+    """
     centres = torch.arange(1, 2 * count, 2, device=low.device, dtype=low.dtype) / (2 * count)
     return (centres >= low) & (centres < high)
 
