@@ -36,8 +36,8 @@ class RestyleConfig:
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second to generate. Default: the video's frame rate, or 12 for a folder "
-        "of frames.",
+        help="Frame rate of the result, in frames per second. Default: the input video's frame "
+        "rate, or 12 for a folder of frames.",
     )
 
     def __post_init__(self) -> None:

@@ -59,8 +59,9 @@ class TimingConfig:
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second. Default: the rate that fits all frames into --length, or a rate "
-        "between 5 and 30 that makes the video about 8 seconds long.",
+        help="Frames per second. Default: 30 with --interpolate; otherwise, the rate that fits all "
+        "frames into --length or, without --length, a rate between 5 and 30 that makes the video "
+        "about 8 seconds long.",
     )
     length: float | None = setting(
         None,

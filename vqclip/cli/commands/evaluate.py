@@ -56,8 +56,8 @@ Part = Annotated[
     bool,
     typer.Option(
         "--unseen/--held-out",
-        help="Evaluate on the images in the style held out of training, or on the held-out groups "
-        "of images.",
+        help="Evaluate on the style that was held out from training, or on the held-out groups of "
+        "images.",
     ),
 ]
 Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]

@@ -19,8 +19,8 @@ def list_command(
         str | None,
         typer.Argument(
             help="What to list: presets, cut-methods, augmentations, optimizers, losses, inits, "
-            "styles or classes (of ImageNet); or the labels of coco-stuff, ade20k or "
-            "s-flckr.",
+            "styles, classes (of ImageNet), or the labels of a data set (coco-stuff, ade20k or "
+            "s-flckr).",
             show_default=False,
             autocompletion=completion_of("LIST"),
         ),

@@ -75,7 +75,8 @@ def resume_command(
     """Resume a batch, a video, or an image started with --checkpoint.
 
     The result is byte-identical to that of an uninterrupted run. Videos that the run was recording
-    also continue. If it was not recording any, new videos start at the current step.
+    also continue. If it was not recording any, a video that you add with --gif, --mp4 or --webp
+    starts at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 

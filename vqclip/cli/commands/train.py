@@ -41,9 +41,9 @@ def train_command(
         typer.Option(
             "--example",
             metavar="KIND",
-            help="Print a commented example config: vqgan, depth-vqgan, edges-vqgan or "
-            "segmentation-vqgan; unconditional, class, segmentation, depth, edges, "
-            "super-resolution, text or coordinates; or clip.",
+            help="Print a commented example config of this kind: vqgan, depth-vqgan, edges-vqgan, "
+            "segmentation-vqgan, unconditional, class, coordinates, segmentation, depth, edges, "
+            "super-resolution, text or clip.",
         ),
     ] = None,
     output: Annotated[
