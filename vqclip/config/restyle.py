@@ -21,7 +21,7 @@ class RestyleConfig:
     coherence: share of the previous result, from 0 to 1, in a frame's initial image; the rest comes
         from the source frame. The previous result is warped to follow the motion, and is used only
         where both source frames show the same content.
-    fps: frames per second to generate; None means the video's frame rate.
+    fps: number of frames to generate per second of video; None means the source's frame rate.
     """
 
     source: str

@@ -87,7 +87,7 @@ def random_order(h: int, w: int) -> Order:
 
 
 def alternate_parsing(h: int, w: int) -> Order:
-    """Return the cells row by row, with every other row from right to left."""
+    """Return the cells row by row, with every other row reversed."""
     cells = np.arange(h * w).reshape(h, w)
     cells[1::2] = cells[1::2, ::-1].copy()
     return cells.ravel()

@@ -1,8 +1,8 @@
 """Homographies and displacement fields that place the cutouts in the image.
 
 All maps go from the cutout to the image, as sampling requires. Both the cutout and the image have
-coordinates in [-1, 1]²: x points right, y points down, and ±1 are the outer edges of the pixels,
-not their centres. A cutout augmented first by a, then by b, is sampled at ``crop @ a @ b``.
+coordinates in [-1, 1]²: x points right, y points down, and ±1 are the outer edges of the outermost
+pixels, not their centres. A cutout augmented first by a, then by b, is sampled at ``crop @ a @ b``.
 """
 
 import math
