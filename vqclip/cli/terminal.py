@@ -26,7 +26,7 @@ _MEMORY = 4  # GB that a VQGAN needs per megapixel
 
 
 class Terminal:
-    """The console of one command, with a fixed verbosity."""
+    """The console for a single command, with a fixed verbosity."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ class State:
 
     step: number of optimizer steps done.
     tensors, values: see :func:`state_of`.
-    shown: codes (1, h/f, w/f) of the frames for videos and frame folders, by step.
+    shown: codes (1, h/f, w/f) of the frames that videos and frame folders show, by step.
     """
 
     step: int
