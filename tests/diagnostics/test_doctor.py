@@ -15,6 +15,7 @@ from vqclip.diagnostics.machine import Finding, probe
 from vqclip.files.embedded import weights_folder
 from vqclip.files.hashing import weights_hash
 from vqclip.hub import store
+from vqclip.models import runtime
 
 
 def problems(findings: Iterator[Finding]) -> dict[str, Finding]:
@@ -48,6 +49,7 @@ def test_slow_precisions_are_reported(fast: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(machine, "resolve_device", lambda: torch.device("cpu"))
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda name=name: name == fast)
+    monkeypatch.setattr(runtime, "_onednn_has_bfloat16", lambda: True)
     monkeypatch.setattr(machine.portable, "supported", lambda: False)
     found = {finding.name: finding for finding in machine.precisions()}
     auto, other = ("bfloat16", "float32") if fast else ("float32", "bfloat16")

@@ -64,6 +64,14 @@ def test_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> Non
         assert resolve_precision("float32", CPU) == torch.float32
 
 
+def test_bfloat16_is_not_fast_where_onednn_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with ONEDNN_MAX_CPU_ISA=AVX2, which torch's own tests for AVX-512 do not notice."""
+    for able in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+        assert engines.has_fast_bfloat16(CPU) == (able and torch._C._has_mkldnn)
+
+
 def test_invalid_precisions() -> None:
     with pytest.raises(UsageError, match="float16 is not useful"):
         resolve_precision("float16", CPU)

@@ -21,7 +21,7 @@ Examples:
 
   vqclip "a castle:1.5 | blurry:-0.5" --size 256x192 --seed 7 -o castle.png
 
-  vqclip "an oil painting" --init photo.jpg --init-weight 0.5 --mp4
+  vqclip "a castle at night" --init photo.jpg --init-weight 0.5 --mp4
 
   vqclip "a fox" --vqgan imagenet-f16-16384 --clip ViT-B-32/laion2b_s34b_b79k
 

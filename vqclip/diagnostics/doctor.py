@@ -200,7 +200,7 @@ def embedded_models() -> Iterator[Finding]:
             yield Finding(kind, "problem", f"{file} differs from the original", fix)
         else:
             about = f"default, {file.stat().st_size / 1e6:.0f} MB, unchanged, loads"
-            yield probe(kind, about, fix, _LOADERS[kind])
+            yield probe(kind, about, f"fix the problems above; else {fix}", _LOADERS[kind])
 
 
 def known_sums(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, VqclipError
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.third_party import quiet
 from vqclip.registry import unknown
@@ -18,9 +18,21 @@ Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, c
 
 @cache
 def import_open_clip() -> Any:
-    """Import open_clip without importing torch's compiler, to save a second."""
-    with without_compiler():
-        return importlib.import_module("open_clip")
+    """Import open_clip without importing torch's compiler, to save a second.
+
+    Raises:
+        VqclipError: it cannot be imported, for example because torchvision was built for another
+            version of torch.
+    """
+    try:
+        with without_compiler():
+            return importlib.import_module("open_clip")
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise VqclipError(
+            f"open_clip or torchvision cannot be imported ({reason}): run vqclip doctor to see the "
+            "fix"
+        ) from error
 
 
 def architecture(name: str) -> dict[str, Any]:

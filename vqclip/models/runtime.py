@@ -99,8 +99,15 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Return whether a device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or not _onednn_has_bfloat16():
+        return False
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+    return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def _onednn_has_bfloat16() -> bool:
+    """Return whether oneDNN supports bfloat16; ``ONEDNN_MAX_CPU_ISA`` may limit it."""
+    return bool(torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def settle(device: torch.device | None) -> None:

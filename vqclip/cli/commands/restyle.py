@@ -48,7 +48,7 @@ def restyle_command(
 ) -> None:
     """Restyle a video and keep its audio. To resume, run the same command again.
 
-    vqclip restyle clip.mp4 "an oil painting" --coherence 0.8
+    vqclip restyle clip.mp4 "a snowy mountain" --coherence 0.8
 
     vqclip restyle frames/ "a watercolour" --fps 12 --init-weight 0.5 -o clip.mp4
     """
