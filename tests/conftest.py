@@ -2,8 +2,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Tests never use the network, and run in parallel processes with one thread each. This must be
 # set before torch and the hub are imported, and applies to subprocesses too.
@@ -60,6 +61,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def mostly_slow(values: Iterable[Any], *quick: Any) -> list[Any]:
+    """Return the values of parameters, with marks that leave only ``quick`` to the quick tests."""
+
+    def slow(value: Any) -> Any:
+        several = value if isinstance(value, tuple) else (value,)
+        return pytest.param(*several, marks=pytest.mark.slow)
+
+    return [value if value in quick else slow(value) for value in values]
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tests.cli.runner import refused, vqclip
-from tests.conftest import leftovers
+from tests.conftest import leftovers, mostly_slow
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.cli.commands.again import _notes
 from vqclip.config.argv import command, params_of
@@ -40,18 +40,17 @@ def test_note_for_a_frame() -> None:
     "words",
     [
         ["a red apple:1.5 | blurry:-0.5", "--ema", "0.5", "--optimizer", "adamw", "-o", "a.png"],
-        ["x: y", "--preset", "crowson", *QUICK, "--cutouts", "1", "-o", "a.png"],
-        [
-            "x",
-            "--noise-prompt",
-            "7:0.5",
-            "--loss",
-            "symmetry:2",
-            "--augment",
-            "none",
-            "-o",
-            "a.jpg",
-        ],
+        pytest.param(
+            ["x: y", "--preset", "crowson", *QUICK, "--cutouts", "1", "-o", "a.png"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [
+                *["x", "--noise-prompt", "7:0.5", "--loss", "symmetry:2"],
+                *["--augment", "none", "-o", "a.jpg"],
+            ],
+            marks=pytest.mark.slow,
+        ),
         [
             "x",
             "--image-prompt",
@@ -340,7 +339,11 @@ def test_damaged_settings_are_reported(values: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("step", "3"), ("step", -5), ("values", []), ("metadata", {}), ("output", {"path": None})],
+    mostly_slow(
+        [("step", "3"), ("step", -5), ("values", []), ("metadata", {}), ("output", {"path": None})],
+        ("step", "3"),
+        ("output", {"path": None}),
+    ),
 )
 def test_damaged_checkpoints_are_reported(name: str, value: Any) -> None:
     vqclip("generate", "x", *QUICK, "--checkpoint", "-o", "a.png")

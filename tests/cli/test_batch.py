@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageChops, ImageStat
 
 from tests.cli.runner import refused, vqclip
-from tests.conftest import leftovers
+from tests.conftest import leftovers, mostly_slow
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.batch import engine, run
 from vqclip.batch.folder import RunFolder
@@ -188,6 +188,7 @@ def test_side_by_side_failure_affects_one_job(monkeypatch: pytest.MonkeyPatch) -
     assert set(states.values()) == {"done"}
 
 
+@pytest.mark.slow
 def test_side_by_side_ctrl_c_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupted(patch, at=2)
@@ -392,6 +393,7 @@ def test_kill_at_any_moment_gives_the_same_result() -> None:
     assert leftovers(Path("p")) == leftovers(Path("whole"))
 
 
+@pytest.mark.slow
 def test_killed_job_resumes_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.runs import autosave as keeping
 
@@ -485,7 +487,7 @@ def test_restored_row_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(pictures()) == 2
 
 
-@pytest.mark.parametrize("name", ["a-0.png", "a-0.gif"])
+@pytest.mark.parametrize("name", mostly_slow(["a-0.png", "a-0.gif"], "a-0.gif"))
 def test_empty_and_missing_files_are_regenerated(name: str) -> None:
     batch("--gif", text="a\n")
     before = pictures()

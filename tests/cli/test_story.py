@@ -7,7 +7,7 @@ import imageio.v3 as iio
 import pytest
 
 from tests.cli.runner import refused, vqclip
-from tests.conftest import leftovers
+from tests.conftest import leftovers, mostly_slow
 from vqclip.generation.step import Run
 from vqclip.media.writers import video_metadata
 from vqclip.video import work_folder
@@ -68,7 +68,7 @@ def test_show_prints_the_command_to_reproduce_it() -> None:
     "words",
     [
         ["-n", "5"],
-        ["-n", "5", "--every", "3", "--loop"],
+        pytest.param(["-n", "5", "--every", "3", "--loop"], marks=pytest.mark.slow),
         pytest.param(["-n", "3", "-e", "50"], marks=pytest.mark.slow),
     ],
 )
@@ -141,6 +141,7 @@ def test_resume_after_ctrl_c_ends_with_the_same_bytes(
     assert leftovers(Path()) == ["a.webp", "whole.webp"]
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_from_its_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*MOVED, "-o", "whole.gif")
     save = WorkFolder.save
@@ -192,6 +193,9 @@ def test_frames_from_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
     assert Path("b/00000.png").read_bytes() == b"mine"
 
 
+DAMAGED = '{"settings": {}, "output": 7}'
+
+
 def test_existing_video_with_the_same_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stops(patch, 5, KeyboardInterrupt)
@@ -205,7 +209,7 @@ def test_existing_video_with_the_same_name_is_left_alone(monkeypatch: pytest.Mon
     assert leftovers(Path()) == ["a.mp4", *(f"f/0000{n}.png" for n in range(4))]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": {}, "output": 7}'])
+@pytest.mark.parametrize("text", mostly_slow(["", "[]", "{}", DAMAGED], "", DAMAGED))
 def test_damaged_folders_are_reported(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stops(patch, 5, KeyboardInterrupt)
@@ -332,7 +336,7 @@ def test_file_that_takes_a_video_s_name_is_left_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr(WorkFolder, "_encode", late)
-        assert "a.gif exists; it was left unchanged" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
+        assert "a.gif exists; it was left unchanged" in vqclip(*STORY, "-o", "a.gif", code=1).stderr
     assert "a.gif exists; it was left" in vqclip("resume", "a.frames", code=1).stderr
     assert Path("a.gif").read_bytes() == b"mine"
     Path("a.gif").unlink()

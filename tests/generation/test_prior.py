@@ -53,6 +53,7 @@ def test_run_ends_with_more_likely_codes(models: Models) -> None:
     assert nll(models, end(1000.0)) < nll(models, end(0.0)) - 0.2
 
 
+@pytest.mark.slow
 def test_style_is_that_of_the_initial_codes(models: Models) -> None:
     """Of the drafts' styles, the one that makes the initial codes most likely is chosen."""
     assert models.transformer

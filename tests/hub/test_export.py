@@ -7,13 +7,14 @@ import torch
 import yaml
 
 from tests.cli.runner import refused, vqclip
+from tests.conftest import mostly_slow
 from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.hub.model_files import read_state_dict
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
 
-@pytest.mark.parametrize("source", ["default", "vqmodel_f16", "gumbel_f8"])
+@pytest.mark.parametrize("source", mostly_slow(["default", "vqmodel_f16", "gumbel_f8"], "default"))
 def test_vqgan_round_trip(source: str, tmp_path: Path) -> None:
     model = source if source == "default" else str(REFERENCE / source)
     result = vqclip("export", model, "out/model.ckpt", "--quiet")

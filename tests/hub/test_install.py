@@ -82,6 +82,7 @@ def test_model_is_downloaded_once_and_only_weights_are_kept(server: Server) -> N
     assert item.size == supplied.model.record["size"]
 
 
+@pytest.mark.slow
 def test_a_transformer(server: Server) -> None:
     offer(server, "tiny-uncond", "n2n_uncond")
     assert get("tiny-uncond").model.kind == "transformer"

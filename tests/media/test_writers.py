@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import leftovers
+from tests.conftest import leftovers, mostly_slow
 from vqclip.config import CODECS, VideoConfig
 from vqclip.errors import UsageError, VqclipError
 from vqclip.media.images import read_metadata
@@ -112,7 +112,7 @@ def test_frames_may_be_too_large_for_a_codec(tmp_path: Path, codec: str) -> None
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", mostly_slow([1, 2, 3], 1))
 def test_videos_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
     for take in range(6 if codec == "h265" else 1):  # the fault did not occur every time
         with video(path := tmp_path / f"{take}.mp4", codec=codec) as writer:
@@ -166,7 +166,7 @@ def test_leftovers_of_killed_processes_are_removed(name: str, tmp_path: Path) ->
     assert leftovers(tmp_path) == sorted([*others, name])
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", mostly_slow(ALL, "a.mp4"))
 def test_killed_process_releases_its_video(name: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", VIDEOING, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from tests.cli.runner import refused, vqclip
+from tests.conftest import mostly_slow
 from tests.training.vqgan.test_stage import DDCONFIG
 from vqclip.hub.loaders import load_vqgan
 from vqclip.sampling.reconstruction import reconstruct
@@ -109,7 +110,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", mostly_slow(KINDS, "depth", "labels"))
 def test_a_vqgan_of_maps_trains_exports_and_reconstructs(tmp_path: Path, kind: str) -> None:
     maps = tmp_path / "maps"
     maps.mkdir()

@@ -82,7 +82,7 @@ def bomb(levels: int, width: int, template: str) -> str:
         "a0: &a0 {x: 1, y: 2}\n" + bomb(40, 2, "{{<<: [{}]}}").partition("\n")[2],
         "a: &a [*a]",
         "a: &a {<<: *a}",
-        "[" * 2000,
+        pytest.param("[" * 2000, marks=pytest.mark.slow),
         "a: " * 3 + "{" * 2000,
     ],
 )

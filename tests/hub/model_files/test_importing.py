@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import vqclip
+from tests.conftest import mostly_slow
 from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.hub.catalogue import catalogue
 from vqclip.hub.model_files import (
@@ -145,7 +146,10 @@ def test_all_published_layouts_are_tried() -> None:
     assert len(PUBLISHED) == 17
 
 
-@pytest.mark.parametrize("name", ["vqmodel_f16", "gumbel_f8", "n2n_uncond", "n2n_seg"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow(["vqmodel_f16", "gumbel_f8", "n2n_uncond", "n2n_seg"], "gumbel_f8", "n2n_uncond"),
+)
 def test_original_checkpoints(name: str) -> None:
     checkpoint = REFERENCE / name / "checkpoints" / "last.ckpt"
     result = converted(checkpoint)
@@ -218,6 +222,7 @@ def test_vqgan_from_a_transformer_checkpoint(tmp_path: Path) -> None:
     assert torch.equal(pictures(vqclip.load_vqgan("out")), pictures(vqclip.load_vqgan(checkpoint)))
 
 
+@pytest.mark.slow
 def test_transformer_config_for_a_vqgan_checkpoint(tmp_path: Path) -> None:
     _, model = small_model("sflckr")
     assert isinstance(model, Net2NetTransformer)

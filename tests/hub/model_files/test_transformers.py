@@ -14,6 +14,7 @@ from torch import Tensor
 
 import vqclip
 from tests import tiny
+from tests.conftest import mostly_slow
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.model_files import (
     ModelConfig,
@@ -43,7 +44,7 @@ KINDS = {
 Params = dict[str, Any]
 
 
-@pytest.mark.parametrize("name", FULL)
+@pytest.mark.parametrize("name", mostly_slow(FULL, "drin_transformer", "sflckr"))
 def test_published_transformers_have_the_listed_keys(name: str) -> None:
     with torch.device("meta"):
         model = untrained_transformer(read_config(REFERENCE / "full" / f"{name}.yaml"))

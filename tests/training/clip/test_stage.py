@@ -124,8 +124,11 @@ def test_locked_image_tower_is_fixed_and_texts_adapt() -> None:
     "loss",
     [
         {},
-        {"attack": {"kind": "pixel", "epsilon": 0.02}},
-        {"positives": "group", "smoothing": 0.1, "views": {"share": 0.5}},
+        pytest.param({"attack": {"kind": "pixel", "epsilon": 0.02}}, marks=pytest.mark.slow),
+        pytest.param(
+            {"positives": "group", "smoothing": 0.1, "views": {"share": 0.5}},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["plain", "attacked", "other"],
 )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import vqclip
 from tests import tiny
+from tests.conftest import mostly_slow
 from tests.hub.model_files.test_transformers import config_of
 from vqclip.config.sampling import Sampling
 from vqclip.errors import CheckpointError, UsageError
@@ -309,7 +310,7 @@ def test_missing_condition_is_named() -> None:
         stage.objectives[0].loss(batch, 0)
 
 
-@pytest.mark.parametrize("kind", ["class", "coordinates", "depth"])
+@pytest.mark.parametrize("kind", mostly_slow(["class", "coordinates", "depth"], "class"))
 def test_every_kind_of_condition_lowers_its_loss(tmp_path: Path, kind: str) -> None:
     stage = clip_stage(tmp_path)  # for its VQGAN's file
     first = {**stage.config["params"]["first_stage_config"]}
