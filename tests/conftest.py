@@ -20,7 +20,11 @@ from hypothesis import settings
 from tests.servers import Server, serving
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failure
-settings.load_profile("unhurried")
+settings.register_profile("quick", deadline=None, max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "unhurried")
 
 
 _frozen = {"modules": 0}

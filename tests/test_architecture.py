@@ -53,8 +53,13 @@ def name(path: Path) -> str:
 
 @cache
 def tree_of(path: Path) -> ast.Module:
-    """Return the syntax tree of a file; parsing takes most of these tests' time."""
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Return all nodes of a file's syntax tree."""
+    return list(ast.walk(tree_of(path)))
 
 
 @cache
@@ -65,7 +70,7 @@ def imports(path: Path) -> list[str]:
 
 def _imports(path: Path) -> Iterator[str]:
     package = ["vqclip", *path.relative_to(PACKAGE).parent.parts]
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -134,9 +139,8 @@ def test_no_public_name_is_defined_twice() -> None:
 
 def texts(path: Path) -> Iterator[str]:
     """Yield the strings of a module, without docstrings and declarations of options."""
-    tree = tree_of(path)
     skipped: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             skipped.add(node.value)
         elif (
@@ -150,7 +154,7 @@ def texts(path: Path) -> Iterator[str]:
             )
     yield from (
         node.value
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped
     )
 
@@ -173,7 +177,7 @@ def test_modules_and_functions_stay_small() -> None:
         text = path.read_text()
         if len(text.splitlines()) > 300:
             large.append(name(path))
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if not isinstance(node, ast.FunctionDef):
                 continue
             if (node.end_lineno or 0) - node.body[0].lineno >= 50:

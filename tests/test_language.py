@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from tests.test_architecture import tree_of
+from tests.test_architecture import nodes_of
 from vqclip.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -56,14 +56,14 @@ RULE = re.compile(r"\b(" + "|".join(f"(?:{phrase})" for phrase in BANNED) + r")"
 
 
 def docstrings(path: Path) -> Iterator[str]:
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             yield ast.get_docstring(node) or ""
 
 
 def errors(path: Path) -> Iterator[str]:
     """Yield the texts in the raise statements of a module."""
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Raise):
             texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
             yield " ".join(text for text in texts if isinstance(text, str))

@@ -109,6 +109,7 @@ def test_floor(script: Script) -> None:
     assert all(float(line.split()[-3]) > 0 for line in lines[3:])
 
 
+@pytest.mark.slow
 def test_depthwise(script: Script) -> None:
     assert len(script("depthwise", "--batch", 1).splitlines()) == 11
 
@@ -166,6 +167,7 @@ def test_kills() -> None:
     assert "0 lost, 0 left over, 0 differing" in out
 
 
+@pytest.mark.slow
 def test_portable_digests(script: Script) -> None:
     assert script("portable", "--digests", "float32") == script("portable", "--digests", "float32")
 

@@ -129,10 +129,10 @@ def test_different_images_with_one_name_are_refused() -> None:
 
 
 def test_foreign_images_in_the_folder_keep_their_names() -> None:
-    batch(text="a fox\n")
+    batch("--steps", "0", text="a fox\n")
     mine = Path("p/pictures/a-cat-0.png")
     mine.write_text("mine")
-    batch(text="a fox\na cat\n")
+    batch("--steps", "0", text="a fox\na cat\n")
     assert mine.read_text() == "mine"
     assert {name for name, job in jobs().items()} == {"a-fox-0.png", "a-cat-0-2.png"}
 
@@ -208,7 +208,7 @@ def test_unavailable_workers_are_reported_before_the_run() -> None:
 
 
 def test_seeds_and_counts_multiply() -> None:
-    batch("--seeds", "1-2", text="a\nb --seed 9\nc --count 2\nd --seeds 4,6\n")
+    batch("--steps", "0", "--seeds", "1-2", text="a\nb --seed 9\nc --count 2\nd --seeds 4,6\n")
     assert sorted(jobs()) == sorted(
         f"{name}.png" for name in ["a-1", "a-2", "b-9", "c-0", "c-1", "d-4", "d-6"]
     )
@@ -451,7 +451,7 @@ def test_equal_errors_are_reported_once_with_lines() -> None:
 
 def test_row_turns_off_a_shared_option() -> None:
     Path("p.csv").write_text("prompt,gif\na,no\nb,\n")
-    vqclip("batch", "p.csv", *QUICK, "--gif")
+    vqclip("batch", "p.csv", *QUICK, "--steps", "0", "--gif")
     assert sorted(pictures()) == ["a-0.png", "b-0.gif", "b-0.png"]
 
 
@@ -470,8 +470,8 @@ def test_foreign_files_in_the_folder_are_left_alone() -> None:
 
 def test_rare_line_separators_do_not_break_the_journal() -> None:
     text = "a\u2028b\na\x85c\n"
-    batch(text=text)
-    assert "2 of 2 images" in batch(text=text).stdout
+    batch("--steps", "0", text=text)
+    assert "2 of 2 images" in batch("--steps", "0", text=text).stdout
 
 
 @pytest.mark.slow
@@ -508,7 +508,7 @@ def test_missing_list_is_reported() -> None:
 
 
 def test_log_has_one_line_per_image() -> None:
-    told = batch(text="a\nb\n").stderr.splitlines()
+    told = batch("--steps", "0", text="a\nb\n").stderr.splitlines()
     assert [line.split("  (")[0] for line in told] == [
         "1/2 pictures/a-0.png",
         "2/2 pictures/b-0.png",

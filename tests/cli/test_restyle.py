@@ -1,5 +1,6 @@
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,20 @@ def scene(number: int) -> Any:
     return image
 
 
-@pytest.fixture
-def clip() -> Path:
+@pytest.fixture(scope="module")
+def four_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write four frames, one second, with a tone."""
-    path = Path("clip.mp4")
-    sound = tone(Path("tone.m4a"), "aac")
-    with video_writer(path, VideoConfig(4, sound=sound, quality=100)) as write:
+    folder = tmp_path_factory.mktemp("clip")
+    sound = tone(folder / "tone.m4a", "aac")
+    with video_writer(folder / "clip.mp4", VideoConfig(4, sound=sound, quality=100)) as write:
         for number in range(4):
             write(scene(number), number)
-    sound.unlink()
-    return path
+    return folder / "clip.mp4"
+
+
+@pytest.fixture
+def clip(four_frames: Path) -> Path:
+    return Path(shutil.copy(four_frames, "clip.mp4"))
 
 
 def test_clip_keeps_its_timing_and_sound(clip: Path) -> None:

@@ -183,6 +183,7 @@ def test_unknown_styles_are_refused(models: Models, styled: Models) -> None:
     assert torch.equal(drawn(config(style="none"), models), drawn(config(), models))
 
 
+@pytest.mark.slow
 def test_runs_with_different_seeds_share_no_drafts(models: Models) -> None:
     seeds = (0, 1, 2**28, 2**28 + 1, 2**30, 2**32, 2**59, 2**60, 2**63 - 1)
     drafted = [drawn(config(seed=seed, init="sample", drafts=16), models) for seed in seeds]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import vqclip
+from tests.conftest import mostly_slow
 from vqclip.generation.drafts import prompt_condition, styles_for
 from vqclip.generation.frame import watched
 from vqclip.generation.prior import prior_of
@@ -73,7 +74,7 @@ def test_style_is_that_of_the_initial_codes(models: Models) -> None:
     torch.testing.assert_close(prior.condition, totals[max(totals)])
 
 
-@pytest.mark.parametrize("other", ["size", "vqgan"])
+@pytest.mark.parametrize("other", mostly_slow(["size", "vqgan"], "size"))
 def test_other_codes_have_no_prior(models: Models, other: str) -> None:
     """The loss is omitted if the transformer predicts codes other than the run's."""
     config = replace(CONFIG, size=(64, 64)) if other == "size" else CONFIG

@@ -98,6 +98,7 @@ def test_the_checkpoint_can_be_kept(server: Server) -> None:
     load_vqgan("tiny")
 
 
+@pytest.mark.slow
 def test_checkpoint_in_a_zip(server: Server) -> None:
     with zipfile.ZipFile("vq.zip", "w") as archive:
         archive.write(checkpoint("vqmodel_f16"), "model.ckpt")

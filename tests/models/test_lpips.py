@@ -105,6 +105,7 @@ def test_features_of_clips_resnet() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_features_of_a_timm_model_from_a_file(tmp_path: Path) -> None:
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)

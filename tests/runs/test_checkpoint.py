@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import vqclip
 from tests import tiny
+from tests.conftest import mostly_slow
 from vqclip import GenerateConfig
 from vqclip.config import OutputConfig
 from vqclip.errors import CheckpointError, UsageError
@@ -130,7 +131,7 @@ def outputs(folder: str) -> OutputConfig:
     )
 
 
-@pytest.mark.parametrize("step", [0, 2, 4])
+@pytest.mark.parametrize("step", mostly_slow([0, 2, 4], 2))
 def test_ctrl_c_keeps_the_state_for_image_and_videos(models: Models, step: int) -> None:
     config = replace(BASE, ema=0.5)
     alone(rendering(config, replace(outputs("whole"), checkpoint=None), models))

@@ -1,6 +1,7 @@
 """Settings that cannot work are refused in one line, before anything is written."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,17 @@ def data(*conditions: Values, **more: Any) -> Values:
     return {"sources": [{"path": "pictures"}], "size": SIDE, **given, **more}
 
 
+@pytest.fixture(scope="module")
+def vqgans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vqgans") / "models"
+    write_vqgan(f"{folder}/vqgan", 3, "image", 0)
+    write_vqgan(f"{folder}/depth", 1, "depth", 1)
+    write_vqgan(f"{folder}/labels", 4, "segmentation", 2, n_labels=4)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _files() -> None:
+def _files(vqgans: Path) -> None:
     generator = np.random.default_rng(0)
     Path("flat").mkdir()
     for kind in ("a", "b"):
@@ -45,9 +55,7 @@ def _files() -> None:
             Image.fromarray(pixels[..., 0]).save(Path("depth", name))
             Image.fromarray(pixels[..., 0] // 128).save(Path("labels", name))
     Path("empty").mkdir()
-    write_vqgan("models/vqgan", 3, "image", 0)
-    write_vqgan("models/depth", 1, "depth", 1)
-    write_vqgan("models/labels", 4, "segmentation", 2, n_labels=4)
+    shutil.copytree(vqgans, "models")
 
 
 def vqgan_config(data_: Values | None = None, loss: Any = (), **params: Any) -> Values:

@@ -240,7 +240,8 @@ def test_resuming_is_exact(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_sample_images_are_drawn() -> None:
+def test_sample_images_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqclip.training.clip.stage.DRAWN_STEPS", 2)
     trained = stage()
     pictures = trained.pictures(batch(count=4))
     assert pictures.shape == (4 * trained.rows, 3, 16, 16)
