@@ -57,6 +57,7 @@ def test_public_methods_are_documented_and_typed() -> None:
                 assert "return" in member.__annotations__, name
 
 
+@pytest.mark.slow
 def test_image_is_saved_with_settings_that_reproduce_it(model: vqclip.Model) -> None:
     result = model.draw("a red apple:1.5 | blurry:-0.5", losses=["symmetry:0.5"], **QUICK)
     assert result.image.shape == (1, 3, 32, 32)
@@ -141,6 +142,7 @@ def test_command_reproduces_it_with_the_file_of_functions(model: vqclip.Model) -
     assert "cannot run broken.py: division" in refused("again", "a.png", "--python", "broken.py")
 
 
+@pytest.mark.slow
 def test_samples_and_completions_are_ranked_results() -> None:
     reference = Path(__file__).parent / "reference" / "n2n_uncond"
     model = vqclip.load(transformer=reference, device="cpu", precision="float32")

@@ -135,6 +135,7 @@ def test_links_to_files_exist(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", PYTHON)
 def test_python_runs(code: str) -> None:
     cheap = code.replace("steps=100", "steps=1, size=(16, 16), num_cutouts=1, init='random'")

@@ -95,6 +95,7 @@ def test_files_match_a_local_run(board: Board, models: Models) -> None:
     assert not [name for name in leftovers(Path()) if "vqclip-" in name]
 
 
+@pytest.mark.slow
 def test_repeated_task_resumes_from_the_newest_checkpoint(board: Board, models: Models) -> None:
     board.report = interrupted(board, 2, SystemExit)  # type: ignore[method-assign]
     with pytest.raises(SystemExit):

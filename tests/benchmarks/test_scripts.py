@@ -62,6 +62,7 @@ def test_every_script_has_a_command_line() -> None:
     assert {name for name, text in sources.items() if not text.endswith(ends)} == LIBRARIES
 
 
+@pytest.mark.slow
 def test_start() -> None:
     assert "| help | " in in_a_process("start", "--rounds", 1, "--only", "help")
 
@@ -143,6 +144,7 @@ def test_large(script: Script) -> None:
     assert "| 64x64 | 0." in out
 
 
+@pytest.mark.slow
 def test_discs(script: Script) -> None:
     out = script("discs", "--pairs", 2).splitlines()
     assert [line.split("  ")[0] for line in out[1:]] == ["yellow on cyan", "red on green", "mean"]

@@ -89,6 +89,7 @@ def test_again_with_changes() -> None:
     assert read_metadata(Path("a-red-apple-5.png"))["settings"]["ema"] == 0.5
 
 
+@pytest.mark.slow
 def test_changed_or_missing_weights_are_named() -> None:
     shutil.copytree(weights_folder() / "vqgan", "mine")
     vqclip("x", *QUICK, "--vqgan", "mine", "-o", "a.png")
@@ -158,6 +159,7 @@ def test_again_reproduces_samples(words: list[str]) -> None:
     assert Path("a-1.png").read_bytes() == Path("b.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_again_changes_samples() -> None:
     small = ["-t", str(REFERENCE / "n2n_uncond"), "--size", "16"]
     vqclip("sample", *small, "--seed", "3", "--prompt", "a pear", "-o", "a.png")
@@ -245,6 +247,7 @@ def test_resume_accepts_more_videos(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path("a.gif").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_resume_beyond_the_end_keeps_the_first_image() -> None:
     vqclip("x", *QUICK, "-o", "a.png", "--checkpoint")
     vqclip("x", *QUICK, "--steps", "4", "-o", "four.png")

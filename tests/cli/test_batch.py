@@ -44,6 +44,7 @@ def pictures(folder: str = "p") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder, "pictures").iterdir()}
 
 
+@pytest.mark.slow
 def test_list_becomes_a_folder() -> None:
     assert "p/index.html  (4 of 4 images, 4 new)" in batch().stdout
     assert leftovers(Path("p")) == [
@@ -79,6 +80,7 @@ def test_bytes_do_not_depend_on_neighbours_or_order() -> None:
     assert Path("again.png").read_bytes() == pictures()["a-pear-7.png"]
 
 
+@pytest.mark.slow
 def test_rerun_continues_with_an_edited_list() -> None:
     batch()
     before = {path: path.stat().st_mtime_ns for path in Path("p/pictures").iterdir()}
@@ -214,6 +216,7 @@ def test_seeds_and_counts_multiply() -> None:
     )
 
 
+@pytest.mark.slow
 def test_all_errors_are_reported_with_lines_before_the_run() -> None:
     text = (
         "a --stepz 3\nfine\nb --steps many\nc --lr 0\nd --optimizer adamm\n"
@@ -270,6 +273,7 @@ def broken(patch: pytest.MonkeyPatch, word: str) -> None:
     patch.setattr(engine, "rendering", rendering)
 
 
+@pytest.mark.slow
 def test_one_failure_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         broken(patch, "car")
@@ -320,6 +324,7 @@ def interrupted(patch: pytest.MonkeyPatch, at: int) -> None:
     patch.setattr(progress.Progress, "update", update)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     batch("-o", "whole")
     with monkeypatch.context() as patch:
@@ -455,6 +460,7 @@ def test_row_turns_off_a_shared_option() -> None:
     assert sorted(pictures()) == ["a-0.png", "b-0.gif", "b-0.png"]
 
 
+@pytest.mark.slow
 def test_foreign_files_in_the_folder_are_left_alone() -> None:
     Path("p/pictures").mkdir(parents=True)
     mine = Path("p/pictures/a-red-apple-0.png")

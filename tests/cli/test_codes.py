@@ -86,6 +86,7 @@ def test_invalid_input_gives_one_line_and_leaves_nothing(words: list[str], messa
     assert leftovers(Path()) == ["far.npz", "photo.png"]
 
 
+@pytest.mark.slow
 def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     """Another VQGAN is refused; the recorded one is used automatically; old files get a note."""
     from tests.training.test_references import write_vqgan
@@ -137,6 +138,7 @@ def test_batches_and_stories_find_the_vqgan_for_codes(tmp_path: Path) -> None:
     assert told.stderr.count("old.npz does not record its VQGAN; it is decoded with default") == 1
 
 
+@pytest.mark.slow
 def test_large_images_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 32), "red").save("large.png")
     monkeypatch.setattr("vqclip.cli.terminal.MAX_OWN_PIXELS", 16 * 32)

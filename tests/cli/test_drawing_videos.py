@@ -67,6 +67,7 @@ def test_every_sample_has_its_own_video() -> None:
     assert Path("a-2.mp4").read_bytes() == Path("b.mp4").read_bytes()
 
 
+@pytest.mark.slow
 def test_video_includes_the_refinement(photo: "np.ndarray[Any, Any]") -> None:
     words = ["--keep", "top", "--prompt", "a red apple", "--refine", "2", "--seed", "1"]
     vqclip("complete", "photo.png", *FREE, *words, "--mp4", "--every", "1", "-o", "a.png")

@@ -65,6 +65,7 @@ def test_unwritable_files_are_refused_too() -> None:
     assert "x.png exists" in refused("x", *TINY, "-o", "x.png", "--dry-run")
 
 
+@pytest.mark.slow
 def test_again_and_resume() -> None:
     vqclip("x", *TINY, "-o", "x.png", "--checkpoint")
     assert told("again", "x.png", "-o", "y.png")["writes"] == ["y.png"]

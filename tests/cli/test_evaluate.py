@@ -24,6 +24,7 @@ def _pictures() -> None:
     Path("data.yaml").write_text(yaml.safe_dump({"data": data}))
 
 
+@pytest.mark.slow
 def test_evaluate_vqgan_on_a_folder() -> None:
     result = vqclip("evaluate", "vqgan", "pictures", "--size", "32", "--json")
     figures = json.loads(result.stdout)

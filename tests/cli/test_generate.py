@@ -260,6 +260,7 @@ def test_version_and_lists() -> None:
     assert vqclip("list", "styles").stdout.startswith("auto  ")
 
 
+@pytest.mark.slow
 def test_help_shows_examples_and_every_panel() -> None:
     shown = vqclip("--help").stdout
     for text in ('vqclip "a red apple"', "Image", "Output", "Models", "Method", "Terminal"):

@@ -44,6 +44,7 @@ def clip(four_frames: Path) -> Path:
     return Path(shutil.copy(four_frames, "clip.mp4"))
 
 
+@pytest.mark.slow
 def test_clip_keeps_its_timing_and_sound(clip: Path) -> None:
     result = vqclip("restyle", "clip.mp4", "an oil painting", *QUICK, "--gif", "--mp4", "--json")
     values = json.loads(result.stdout)
@@ -63,6 +64,7 @@ def test_clip_keeps_its_timing_and_sound(clip: Path) -> None:
     assert leftovers(Path()) == ["clip-restyled.gif", "clip-restyled.mp4", "clip.mp4"]
 
 
+@pytest.mark.slow
 def test_show_prints_the_command_to_reproduce_it(clip: Path) -> None:
     vqclip("restyle", "clip.mp4", "snow | x:-1", *QUICK, "--coherence", "0.7", "-o", "a.webp")
     told = vqclip("show", "a.webp").stdout.splitlines()[-1]

@@ -42,6 +42,7 @@ def test_new_run_starts_from_another_run_s_state() -> None:
     assert settings("plain.png")["learning_rate"] == 0.1
 
 
+@pytest.mark.slow
 def test_new_run_is_resumed_like_any_other() -> None:
     for steps in ("3", "5"):
         vqclip("resume", "fox.png", "--steps", steps, "--lr", "0.5", "-o", f"{steps}.png")

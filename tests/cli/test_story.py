@@ -24,6 +24,7 @@ def test_story_becomes_a_video() -> None:
     assert iio.improps("a-red-apple-1.mp4", plugin="pyav").shape == (4, 32, 32, 3)
 
 
+@pytest.mark.slow
 def test_only_drafts_have_a_pull_by_default() -> None:
     def weight(*options: str) -> float:
         vqclip(*STORY, "--drafts", "1", "--overwrite", "-o", "s.webp", "--every", "4", *options)
@@ -37,6 +38,7 @@ def test_only_drafts_have_a_pull_by_default() -> None:
     assert weight(*draft, "--init-weight", "0.5") == 0.5
 
 
+@pytest.mark.slow
 def test_every_video_format_and_the_frames() -> None:
     videos = ["-o", "s.gif", "--mp4", "--webp", "--frames", "f", "--fps", "8", "--json"]
     result = vqclip(*STORY, *videos, "--zoom", "1.05", "--loop", "--optimizer", "adamw")
@@ -174,6 +176,7 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(monkeypatch: pytest.Monkey
     assert leftovers(Path()) == []
 
 
+@pytest.mark.slow
 def test_frames_from_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stops(patch, 5, KeyboardInterrupt)
@@ -196,6 +199,7 @@ def test_frames_from_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
 DAMAGED = '{"settings": {}, "output": 7}'
 
 
+@pytest.mark.slow
 def test_existing_video_with_the_same_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stops(patch, 5, KeyboardInterrupt)
@@ -291,6 +295,7 @@ def test_kill_during_clean_up_is_resumed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert contents() == whole
 
 
+@pytest.mark.slow
 def test_record_is_removed_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run killed before its clean-up can be continued; killed afterwards, it leaves no file."""
     unlink, left = Path.unlink, []
@@ -325,6 +330,7 @@ def test_ctrl_c_while_writing_publishes_no_partial_video(
     assert contents() == whole
 
 
+@pytest.mark.slow
 def test_file_that_takes_a_video_s_name_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

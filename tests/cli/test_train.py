@@ -107,6 +107,7 @@ def test_json_lines() -> None:
     assert lines[-1]["psnr"] == lines[1]["psnr"]
 
 
+@pytest.mark.slow
 def test_run_resumes_and_is_not_overwritten() -> None:
     vqclip(*RUN, "--quiet", "--set", "train.steps=2")
     assert "run exists: add --resume" in refused(*RUN)

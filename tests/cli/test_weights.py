@@ -60,6 +60,7 @@ def test_list_and_info_show_every_state(server: Server) -> None:
     assert "results    no terms stated; trained on CelebA-HQ (non-commercial research)\n" in faces
 
 
+@pytest.mark.slow
 def test_suggested_commands_lead_from_list_to_image(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     told = vqclip("weights", "list").stderr
@@ -76,6 +77,7 @@ def test_suggested_commands_lead_from_list_to_image(server: Server) -> None:
     assert Path("again.png").read_bytes() == Path("fox.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_yes_downloads(server: Server) -> None:
     offer(server, "tiny-uncond", "n2n_uncond", about_size=1)
     result = vqclip("sample", "-t", "tiny-uncond", "--yes", "-o", "a.png")

@@ -98,6 +98,7 @@ def test_empty_scenes_are_refused(text: str) -> None:
         parse_scenes(text)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.builds(Prompt, contents, numbers), min_size=1), min_size=1))
 def test_printing_and_parsing_scenes_are_inverse(scenes: list[list[Prompt]]) -> None:
     text = " ^ ".join(" | ".join(map(str, scene)) for scene in scenes)

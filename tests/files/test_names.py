@@ -119,6 +119,7 @@ def test_long_names_on_the_command_line() -> None:
     assert "file name too long" in refused("again", long, code=1)
 
 
+@pytest.mark.slow
 def test_missing_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(_: object) -> None:
         raise KeyError("uid not found")

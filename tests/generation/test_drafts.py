@@ -116,6 +116,7 @@ def styled(models: Models) -> Models:
     return replace(models, transformer=transformer)
 
 
+@pytest.mark.slow
 def test_drafts_have_the_requested_named_or_alternating_styles(styled: Models) -> None:
     free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4}
     photo, icon, none = (
@@ -151,6 +152,7 @@ def remembering(styled: Models) -> Models:
     return replace(styled, transformer=transformer)
 
 
+@pytest.mark.slow
 def test_drafts_recall_images_in_their_own_style(remembering: Models) -> None:
     free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4, "recall": 1.0}
     photo, icon, *_ = drawn(config(**free), remembering)

@@ -34,6 +34,7 @@ def nll(models: Models, z: torch.Tensor) -> float:
     return -float(log_p.gather(-1, indices.flatten(1)[..., None]).mean())
 
 
+@pytest.mark.slow
 def test_target_is_more_likely_than_the_codes(models: Models) -> None:
     run = watched(begin(CONFIG, models))
     assert run.prior
@@ -85,6 +86,7 @@ def test_other_codes_have_no_prior(models: Models, other: str) -> None:
     assert set(frame.losses) == {"prompt"}
 
 
+@pytest.mark.slow
 def test_prior_loss_is_reported(models: Models) -> None:
     frame = next(iter(vqclip.generate(CONFIG, models)))
     assert set(frame.losses) == {"prompt", "prior"}

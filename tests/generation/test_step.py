@@ -73,6 +73,7 @@ def test_frame_does_not_change_afterwards(models: Models) -> None:
     assert torch.equal(first.image, image)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_bytes(models: Models) -> None:
     first, again = images(SMALL, models), images(SMALL, models)
     assert all(map(torch.equal, first, again))
@@ -139,6 +140,7 @@ def vqclip_observation(frame: vqclip.Frame) -> "vqclip.generation.losses.Observa
     return Observation(frame.image, frame.image, frame.image, frame.z)
 
 
+@pytest.mark.slow
 def test_chunks_add_up_to_the_whole() -> None:
     config = replace(SMALL, losses=(("total-variation", 3.0),), precision="float32")
     models = tiny.with_tiny_clip(load_models(config))
@@ -153,6 +155,7 @@ def test_chunks_add_up_to_the_whole() -> None:
     torch.testing.assert_close(gradient(4), gradient(3), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_init_weight_pulls_to_the_initial_latent(models: Models) -> None:
     def moved(**settings: object) -> float:
         config = replace(SMALL, steps=8, **settings)
@@ -191,6 +194,7 @@ def test_negative_weights_push_away(built_in: Models) -> None:
     assert distance("a red apple:-1") > distance("a red apple")
 
 
+@pytest.mark.slow
 def test_image_and_noise_prompts(built_in: Models, tmp_path: Path) -> None:
     picture = Image.new("RGB", (96, 96), "white")
     ImageDraw.Draw(picture).ellipse((8, 8, 88, 88), fill="blue")
@@ -216,6 +220,7 @@ def test_perceptors_are_weighted(built_in: Models) -> None:
     assert ratio == pytest.approx(1.5, rel=0.1)
 
 
+@pytest.mark.slow
 def test_average_is_shown_if_requested(models: Models) -> None:
     config = replace(SMALL, steps=6, learning_rate=0.3)
     *_, plain = vqclip.generate(config, models)

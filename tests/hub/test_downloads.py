@@ -186,6 +186,7 @@ def refused_again(server: Server) -> str:
     return refused(server.add("/b", CONTENT, statuses=[503] * 9))
 
 
+@pytest.mark.slow
 def test_a_silent_server(server: Server) -> None:
     brief = Patience(attempts=2, pause=0.01, timeout=0.2)
     url = server.add("/a", CONTENT, stalls=[0.6, 0, 0])
@@ -196,6 +197,7 @@ def test_a_silent_server(server: Server) -> None:
     assert "stopped responding, 2 times in a row" in refused(url, patience=brief)
 
 
+@pytest.mark.slow
 def test_slow_server_is_awaited(server: Server) -> None:
     fetch(server.add("/a", CONTENT, pause=0.01), patience=Patience(1, 0.01, 10))
     assert PLACE.read_bytes() == CONTENT

@@ -14,6 +14,7 @@ from vqclip.hub.model_files import read_state_dict
 REFERENCE = Path(__file__).parents[1] / "reference"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", mostly_slow(["default", "vqmodel_f16", "gumbel_f8"], "default"))
 def test_vqgan_round_trip(source: str, tmp_path: Path) -> None:
     model = source if source == "default" else str(REFERENCE / source)
@@ -25,6 +26,7 @@ def test_vqgan_round_trip(source: str, tmp_path: Path) -> None:
         torch.testing.assert_close(after.state_dict()[key], value, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["n2n_uncond", pytest.param("n2n_seg", marks=pytest.mark.slow)])
 def test_transformer_round_trip(name: str, tmp_path: Path) -> None:
     vqclip("export", str(REFERENCE / name), "model.ckpt")

@@ -66,6 +66,7 @@ def same(before: torch.nn.Module, after: torch.nn.Module) -> None:
         torch.testing.assert_close(after.state_dict()[key], value, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_model_is_downloaded_once_and_only_weights_are_kept(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16", size=checkpoint("vqmodel_f16").stat().st_size)
     supplied = get("tiny")
@@ -111,6 +112,7 @@ def test_checkpoint_in_a_zip(server: Server) -> None:
         get("none")
 
 
+@pytest.mark.slow
 def test_changed_source(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     store.discard(get("tiny").model.folder)
@@ -157,6 +159,7 @@ def test_modified_model_is_not_loaded(server: Server) -> None:
         load_vqgan("tiny")
 
 
+@pytest.mark.slow
 def test_import(tmp_path: Path) -> None:
     supplied = supply.import_model(REFERENCE / "vqmodel_f16", "mine", overwrite=False)
     assert supplied.model.record["state"] == "imported"

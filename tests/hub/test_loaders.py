@@ -54,6 +54,7 @@ def test_weights_in_an_installed_package_take_precedence(
         assert weights_folder() == folder
 
 
+@pytest.mark.slow
 def test_sources() -> None:
     codebook = load_vqgan(RUN).codebook  # the folder of a training run
     config = next((RUN / "configs").iterdir())

@@ -171,6 +171,7 @@ class _Server(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_images_from_a_url() -> None:
     server = HTTPServer(("127.0.0.1", 0), _Server)
     thread = threading.Thread(target=server.serve_forever)

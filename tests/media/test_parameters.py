@@ -44,6 +44,7 @@ def test_other_texts_are_not_settings(text: str) -> None:
     assert "contains no vqclip settings" in refused("show", picture("a.png", text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mostly_slow(["a.png", "a.jpg"], "a.jpg"))
 def test_show_and_again_accept_them(name: str) -> None:
     told = vqclip("show", picture(name)).stdout

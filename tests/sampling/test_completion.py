@@ -56,6 +56,7 @@ def finish(task: Task) -> torch.Tensor:
     return deque(draw_samples(task), maxlen=1)[0].indices
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(1, 11),
@@ -180,6 +181,7 @@ def test_settings_out_of_range(options: dict[str, Any], message: str) -> None:
         SampleConfig(transformer="tiny", **options)
 
 
+@pytest.mark.slow
 def test_refining_changes_only_imagined_codes() -> None:
     Image.new("RGB", (16, 16), "red").save("photo.png")
     config = CompleteConfig(

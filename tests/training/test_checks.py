@@ -207,6 +207,7 @@ def test_broken_settings_leave_nothing_behind(name: str) -> None:
     assert not Path("run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["vqgan", "transformer"])
 def test_corrected_settings_work(stage: str) -> None:
     """Only the invalid setting is refused, and all settings are saved."""

@@ -66,6 +66,7 @@ def with_files(folder: str) -> Values:
     return {**config, "params": {**config["params"], "ckpt_path": weights}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [reference, pytest.param(with_files, marks=pytest.mark.slow)])
 def test_vqgans_are_included(how: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = export(transformer(how("runs/vqgan"), how("runs/depth")), "runs/t")
@@ -94,6 +95,7 @@ def test_a_shared_vqgan_is_stored_once() -> None:
     assert loaded.cond_stage_model is loaded.vqgan
 
 
+@pytest.mark.slow
 def test_a_named_vqgan_stays_a_reference_with_its_codebook() -> None:
     import_model(Path("runs/depth"), "my-depth", overwrite=False)
     import_model(Path("runs/vqgan"), "my-vqgan", overwrite=False)

@@ -82,6 +82,7 @@ def test_targets_at_scene_boundaries_match_the_scenes(
     assert float(middle @ ends[1]) > float(ends[0] @ ends[1])
 
 
+@pytest.mark.slow
 def test_story_is_reproducible(models: Models) -> None:
     config = story(steps_per_scene=2, every=1)
     frames = pictures(config, models)
@@ -92,6 +93,7 @@ def test_story_is_reproducible(models: Models) -> None:
     assert not np.array_equal(frames[0], frames[-1])
 
 
+@pytest.mark.slow
 def test_single_scene_without_a_camera_equals_a_run(models: Models) -> None:
     from vqclip import generate
     from vqclip.media.images import to_array
@@ -110,6 +112,7 @@ def test_a_loop_has_no_seam(models: Models) -> None:
     assert difference(frames[-1], frames[0]) < 0.7 * difference(frames[12], frames[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "camera",
     mostly_slow([{"pan": "4,0"}, {"zoom": "1.2"}, {"rotate": "0:0, 1:20"}], {"zoom": "1.2"}),
@@ -151,6 +154,7 @@ def test_moving_image_stays_sharp(models: Models) -> None:
     assert moving[-1].std() > 0.6 * still[-1].std()
 
 
+@pytest.mark.slow
 def test_clip_sees_the_displayed_image(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise, CLIP corrects errors that are not displayed, and colours drift."""
     from vqclip.generation.cutouts import Cutouts
@@ -170,6 +174,7 @@ def test_clip_sees_the_displayed_image(models: Models, monkeypatch: pytest.Monke
     assert all(map(np.array_equal, seen, frames))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", mostly_slow([0.0, 0.9], 0.0))
 def test_camera_alone_only_moves_the_image(ema: float, models: Models) -> None:
     """Without optimisation, each frame is the previous frame moved."""
@@ -240,6 +245,7 @@ def transformer() -> Models:
     return replace(models, vqgan=own.vqgan, transformer=own, guide=models.perceptors[0])
 
 
+@pytest.mark.slow
 def test_every_scene_is_pulled_to_its_own_draft(transformer: Models) -> None:
     film = StoryFrames(drafted(transition=2), transformer)
     apple, car = (scene.start for scene in film.scenes)
@@ -269,6 +275,7 @@ def test_drafts_move_with_the_camera_and_start_anew(transformer: Models) -> None
     assert film.scenes[1].image is not None
 
 
+@pytest.mark.slow
 def test_a_story_with_drafts_resumes_exactly(transformer: Models) -> None:
     config = drafted(zoom="1.2")
     film = StoryFrames(config, transformer)
@@ -281,6 +288,7 @@ def test_a_story_with_drafts_resumes_exactly(transformer: Models) -> None:
         np.testing.assert_array_equal(left, right.image)
 
 
+@pytest.mark.slow
 def test_a_state_without_drafts_for_the_scenes_resumes(models: Models) -> None:
     """As in states from earlier versions; without drafts, nothing depends on them."""
     config = story(steps_per_scene=2)

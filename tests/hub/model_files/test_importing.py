@@ -146,6 +146,7 @@ def test_all_published_layouts_are_tried() -> None:
     assert len(PUBLISHED) == 17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     mostly_slow(["vqmodel_f16", "gumbel_f8", "n2n_uncond", "n2n_seg"], "gumbel_f8", "n2n_uncond"),
@@ -176,6 +177,7 @@ def test_summary_is_correct(tmp_path: Path) -> None:
     assert "Discriminator" not in Path("out/config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_precision_is_kept_or_halved(tmp_path: Path) -> None:
     _, model = small_model("vqgan_imagenet_f16_1024")
     state = {key: value.bfloat16() for key, value in model.state_dict().items()}
@@ -210,6 +212,7 @@ def test_duplicate_stage_is_stored_once(tmp_path: Path) -> None:
     assert torch.equal(pictures(vqclip.load_transformer("out")), pictures(model))
 
 
+@pytest.mark.slow
 def test_vqgan_from_a_transformer_checkpoint(tmp_path: Path) -> None:
     checkpoint, _ = published("cin_transformer", tmp_path)
     config = yaml.safe_load((tmp_path / "cin_transformer.yaml").read_text())
@@ -257,6 +260,7 @@ def test_remapped_codes_are_stored_with_the_weights(tmp_path: Path) -> None:
     assert loaded.quantize.used.tolist() == [3, 1, 7]
 
 
+@pytest.mark.slow
 def test_without_a_config(tmp_path: Path) -> None:
     _, model = small_model("vqgan_gumbel_f8_8192")
     torch.save(model.state_dict(), tmp_path / "a.ckpt")

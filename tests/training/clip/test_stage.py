@@ -218,6 +218,7 @@ def test_exported_model_loads_everywhere(model_cfg: dict[str, Any], tmp_path: Pa
     torch.testing.assert_close(words, expected[1], atol=5e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_resuming_is_exact(tmp_path: Path) -> None:
     train = {"ema": 0.9, "checkpoint_every": 3, "validate_every": 3, "sample_every": 0}
     options = settings(train=train, attack={"kind": "pixel"})

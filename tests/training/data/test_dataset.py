@@ -100,6 +100,7 @@ def test_epoch_contains_every_image_once(tmp_path: Path) -> None:
     assert epochs[0] != epochs[1]
 
 
+@pytest.mark.slow
 def test_weights_are_frequencies(tmp_path: Path) -> None:
     rules = [{"where": {"source": "odd"}, "weight": 3.0}]
     samples = Samples(config(write(tmp_path), weights=rules))

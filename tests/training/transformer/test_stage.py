@@ -128,6 +128,7 @@ def train(stage: TransformerStage, batch: Values, steps: int) -> None:
         objective.optimizer.step()
 
 
+@pytest.mark.slow
 def test_model_learns_to_follow_the_embedding(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path, loss={"text": 0.5, "mix": 0.0, "noise": 0.1, "drop": 0.2})
     before = stage.validate([two_kinds()])
@@ -206,6 +207,7 @@ def test_export_in_the_published_layout_contains_its_vqgans(tmp_path: Path) -> N
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
+@pytest.mark.slow
 def test_starting_from_weights(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path)
     train(stage, two_kinds(), 2)
@@ -382,6 +384,7 @@ def styled(folder: Path, **changes: Any) -> TransformerStage:
     return open_transformer_stage(settings_of("transformer", values), CPU)
 
 
+@pytest.mark.slow
 def test_model_learns_styles(tmp_path: Path) -> None:
     """The samples have one embedding and two styles with different codes."""
     stage = styled(tmp_path, loss={"text": 0.5, "noise": 0.0, "drop": 0.0, "style": 0.9})
@@ -412,6 +415,7 @@ def test_styles_of_model_and_data_must_match(tmp_path: Path) -> None:
         clip_stage(tmp_path, data={"styles": {"a": {}}})
 
 
+@pytest.mark.slow
 def test_muon_trains_block_matrices_and_is_saved(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path, loss={"muon": True, "noise": 0.1})
     optimizer = stage.objectives[0].optimizer

@@ -84,6 +84,7 @@ def figures(stage: VQGANStage, data: Sequence[dict[str, Any]]) -> dict[str, floa
         return stage.validate([batch])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_recorded_losses(step: int) -> None:
     """Compare every scalar, including λ, with values recorded in evaluation mode."""
@@ -185,6 +186,7 @@ def test_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
     assert [name for name in sorted(same) if whole[name] != parts[name]] == []
 
 
+@pytest.mark.slow
 def test_every_accumulated_batch_reaches_the_codebook(tmp_path: Path) -> None:
     care = []
     for batch_size, accumulate in ((4, 1), (1, 4)):
@@ -244,6 +246,7 @@ def test_frozen_parts_do_not_change(tmp_path: Path) -> None:
     assert changed == {"decoder", "post_quant_conv"}
 
 
+@pytest.mark.slow
 def test_the_exported_model_loads_and_starts_another(tmp_path: Path) -> None:
     train = settings()
     stage = open_vqgan_stage(train, CPU)
