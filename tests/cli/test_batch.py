@@ -143,7 +143,6 @@ ALIKE = "a red apple\n{green,blue} car\na pear --seed 7 --gif --every 1\na fox -
 BESIDE = ("--side-by-side", "3")
 
 
-@pytest.mark.slow
 def test_side_by_side_images_match_up_to_rounding() -> None:
     batch("-o", "alone", text=ALIKE)
     assert "(5 of 5 images, 5 new)" in batch(*BESIDE, text=ALIKE).stdout
