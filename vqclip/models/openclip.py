@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import UsageError, VqclipError, one_line
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.third_party import quiet
 from vqclip.registry import unknown
@@ -28,10 +28,9 @@ def import_open_clip() -> Any:
         with without_compiler():
             return importlib.import_module("open_clip")
     except Exception as error:
-        reason = " ".join(str(error).split())
         raise VqclipError(
-            f"open_clip or torchvision cannot be imported ({reason}): run vqclip doctor to see the "
-            "fix"
+            f"open_clip or torchvision cannot be imported ({one_line(error)}): run vqclip doctor "
+            "to see the fix"
         ) from error
 
 
