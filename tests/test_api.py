@@ -57,7 +57,6 @@ def test_public_methods_are_documented_and_typed() -> None:
                 assert "return" in member.__annotations__, name
 
 
-@pytest.mark.slow
 def test_image_is_saved_with_settings_that_reproduce_it(model: vqclip.Model) -> None:
     result = model.draw("a red apple:1.5 | blurry:-0.5", losses=["symmetry:0.5"], **QUICK)
     assert result.image.shape == (1, 3, 32, 32)
@@ -143,17 +142,15 @@ def test_command_reproduces_it_with_the_file_of_functions(model: vqclip.Model) -
 
 
 @pytest.mark.slow
-def test_samples_and_completions_are_ranked_results() -> None:
-    reference = Path(__file__).parent / "reference" / "n2n_uncond"
-    model = vqclip.load(transformer=reference, device="cpu", precision="float32")
-    samples = model.sample("a red apple", samples=2, seed=5, size=16)
+def test_samples_and_completions_are_ranked_results(model: vqclip.Model) -> None:
+    samples = model.sample("a red apple", samples=2, seed=5, size=64)
     assert sorted(result.config.seed for result in samples) == [5, 6]
     scores = [result.score for result in samples]
     assert None not in scores
     assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
     photo = samples[0].picture
     done = model.complete(photo, keep="left", prompt="a red apple", seed=1, refine=1)[0]
-    assert done.picture.crop((0, 0, 8, 16)).tobytes() == photo.crop((0, 0, 8, 16)).tobytes()
+    assert done.picture.crop((0, 0, 32, 64)).tobytes() == photo.crop((0, 0, 32, 64)).tobytes()
     done.save("done.png")
     samples[0].save("sample.png")
     command("again", "sample.png", "-o", "again.png")

@@ -84,7 +84,6 @@ def test_package_names() -> None:
     assert entries == {*ROOMS, *FILES}
 
 
-@pytest.mark.slow
 def test_imports_go_down() -> None:
     up = []
     for path in MODULES:
@@ -217,7 +216,6 @@ for command in json.loads(sys.argv[1]):
 """
 
 
-@pytest.mark.slow
 def test_help_and_usage_errors_never_import_torch() -> None:
     command = [sys.executable, "-c", WITHOUT_TORCH, json.dumps(LIGHT)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -44,7 +44,6 @@ def pictures(folder: str = "p") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder, "pictures").iterdir()}
 
 
-@pytest.mark.slow
 def test_list_becomes_a_folder() -> None:
     assert "p/index.html  (4 of 4 images, 4 new)" in batch().stdout
     assert leftovers(Path("p")) == [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,27 +22,17 @@ from vqclip.generation.step import Run, rewinding, step
 from vqclip.hub.loaders import Models, load_models
 
 
-@pytest.fixture(scope="module")
-def built_in() -> Models:
-    """Return the built-in CLIP model in float32, with a VQGAN of 24 codes."""
+@cache
+def loaded(tiny_clip: bool) -> Models:
+    """Return the built-in CLIP model, or one of one layer, in float32, with a VQGAN of 24 codes."""
     torch.manual_seed(0)
-    config = replace(BASE, precision="float32")
-    return replace(load_models(config), vqgan=tiny.vqgan())
-
-
-@pytest.fixture(scope="module")
-def quick() -> Models:
-    """Return the same, but with a CLIP model of one layer."""
-    torch.manual_seed(0)
-    config = replace(BASE, precision="float32")
-    return replace(tiny.with_tiny_clip(load_models(config)), vqgan=tiny.vqgan())
+    models = load_models(replace(BASE, precision="float32"))
+    return replace(tiny.with_tiny_clip(models) if tiny_clip else models, vqgan=tiny.vqgan())
 
 
 @pytest.fixture
 def models(request: pytest.FixtureRequest) -> Models:
-    is_slow = request.node.get_closest_marker("slow")
-    chosen: Models = request.getfixturevalue("built_in" if is_slow else "quick")
-    return chosen
+    return loaded(tiny_clip=request.node.get_closest_marker("slow") is None)
 
 
 # Plain descent, because Adam's first steps are signs, which rounding can flip near 0.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import vqclip
 from tests import tiny
+from tests.conftest import mostly_slow
 from vqclip import GenerateConfig
 from vqclip.errors import UsageError, VqclipError
 from vqclip.generation.latents import Average, picture_size
@@ -73,7 +74,6 @@ def test_frame_does_not_change_afterwards(models: Models) -> None:
     assert torch.equal(first.image, image)
 
 
-@pytest.mark.slow
 def test_same_seed_gives_same_bytes(models: Models) -> None:
     first, again = images(SMALL, models), images(SMALL, models)
     assert all(map(torch.equal, first, again))
@@ -109,13 +109,7 @@ def test_the_schedule_sets_the_learning_rate(models: Models) -> None:
     assert rates == pytest.approx([0.3, 0.3 * 0.7, 0.3 * 0.4])
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        pytest.param(name, marks=() if name == SMALL.optimizer else pytest.mark.slow)
-        for name in OPTIMIZERS
-    ],
-)
+@pytest.mark.parametrize("optimizer", mostly_slow(OPTIMIZERS, SMALL.optimizer))
 def test_every_optimizer_moves_towards_the_prompt(built_in: Models, optimizer: str) -> None:
     rate = {"sgd": 20.0, "radam": 1.0, "adagrad": 0.2}.get(optimizer, 0.1)
     config = replace(
@@ -140,7 +134,6 @@ def vqclip_observation(frame: vqclip.Frame) -> "vqclip.generation.losses.Observa
     return Observation(frame.image, frame.image, frame.image, frame.z)
 
 
-@pytest.mark.slow
 def test_chunks_add_up_to_the_whole() -> None:
     config = replace(SMALL, losses=(("total-variation", 3.0),), precision="float32")
     models = tiny.with_tiny_clip(load_models(config))
@@ -203,9 +196,7 @@ def test_image_and_noise_prompts(built_in: Models, tmp_path: Path) -> None:
         *vqclip.parse_prompts(f"{tmp_path}/blue.png:2", "image"),
         *vqclip.parse_prompts("5:0.1", "noise"),
     )
-    config = replace(
-        SMALL, steps=10, prompts=prompts, init="noise", num_cutouts=2, learning_rate=0.2
-    )
+    config = replace(SMALL, steps=25, prompts=prompts, init="noise", learning_rate=0.2)
     first, *_, last = vqclip.generate(config, built_in)
     red, _, blue = last.image.mean((0, 2, 3))
     assert blue - red > first.image.mean((0, 2, 3))[2] - first.image.mean((0, 2, 3))[0] + 0.05

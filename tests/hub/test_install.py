@@ -66,7 +66,6 @@ def same(before: torch.nn.Module, after: torch.nn.Module) -> None:
         torch.testing.assert_close(after.state_dict()[key], value, rtol=0, atol=0)
 
 
-@pytest.mark.slow
 def test_model_is_downloaded_once_and_only_weights_are_kept(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16", size=checkpoint("vqmodel_f16").stat().st_size)
     supplied = get("tiny")

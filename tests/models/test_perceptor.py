@@ -79,7 +79,6 @@ def refused(source: str, kind: type[VqclipError]) -> str:
 # --- embeddings
 
 
-@pytest.mark.slow
 def test_image_embeddings_match_open_clip(perceptor: Perceptor, direct: Any) -> None:
     clip, preprocess, _ = direct
     pixels = torch.randint(256, (96, 96, 3), dtype=torch.uint8)

@@ -49,7 +49,6 @@ def test_logits_equal_the_reference(case: str) -> None:
     assert float(nll) == pytest.approx(meta["loss_nll"], abs=1e-5)
 
 
-@pytest.mark.slow
 def test_greedy_samples_equal_the_reference() -> None:
     model, ref = recorded("n2n_uncond")
     c = model.encode_condition(None)

@@ -51,8 +51,8 @@ def test_block_boundaries_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None
     layer, x = WinogradConv2d(frozen_conv(8, 16)), torch.randn(1, 8, 50, 22)
     whole = layer(x)
     monkeypatch.setattr(winograd, "_CACHE_FLOATS", 1)  # one row of tiles at a time
-    # the products of fewer rows are summed in another order on some processors
-    assert torch.allclose(layer(x), whole, atol=1e-5)
+    # relative to the whole, because the sums of fewer rows are rounded differently with AVX2
+    assert relative_error(layer(x), whole) < 1e-6
 
 
 def test_output_is_channels_last_and_calls_are_independent() -> None:

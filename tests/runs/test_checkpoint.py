@@ -131,7 +131,6 @@ def outputs(folder: str) -> OutputConfig:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", mostly_slow([0, 2, 4], 2))
 def test_ctrl_c_keeps_the_state_for_image_and_videos(models: Models, step: int) -> None:
     config = replace(BASE, ema=0.5)

@@ -82,7 +82,6 @@ def test_targets_at_scene_boundaries_match_the_scenes(
     assert float(middle @ ends[1]) > float(ends[0] @ ends[1])
 
 
-@pytest.mark.slow
 def test_story_is_reproducible(models: Models) -> None:
     config = story(steps_per_scene=2, every=1)
     frames = pictures(config, models)
@@ -291,7 +290,7 @@ def test_a_story_with_drafts_resumes_exactly(transformer: Models) -> None:
 @pytest.mark.slow
 def test_a_state_without_drafts_for_the_scenes_resumes(models: Models) -> None:
     """As in states from earlier versions; without drafts, nothing depends on them."""
-    config = story(steps_per_scene=2)
+    config = story()
     film = StoryFrames(config, models)
     frames = iter(film)
     next(frames)
