@@ -196,9 +196,6 @@ def test_frames_from_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
     assert Path("b/00000.png").read_bytes() == b"mine"
 
 
-DAMAGED = '{"settings": {}, "output": 7}'
-
-
 @pytest.mark.slow
 def test_existing_video_with_the_same_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
@@ -211,6 +208,9 @@ def test_existing_video_with_the_same_name_is_left_alone(monkeypatch: pytest.Mon
     Path("a.mp4").unlink()
     vqclip("resume", "f")
     assert leftovers(Path()) == ["a.mp4", *(f"f/0000{n}.png" for n in range(4))]
+
+
+DAMAGED = '{"settings": {}, "output": 7}'
 
 
 @pytest.mark.parametrize("text", mostly_slow(["", "[]", "{}", DAMAGED], "", DAMAGED))
@@ -342,7 +342,7 @@ def test_file_that_takes_a_video_s_name_is_left_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr(WorkFolder, "_encode", late)
-        assert "a.gif exists; it was left unchanged" in vqclip(*STORY, "-o", "a.gif", code=1).stderr
+        assert "a.gif exists; it was left unchanged" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
     assert "a.gif exists; it was left" in vqclip("resume", "a.frames", code=1).stderr
     assert Path("a.gif").read_bytes() == b"mine"
     Path("a.gif").unlink()

@@ -100,7 +100,7 @@ def test_scarce_memory_reduces_the_width(models: Models, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [5, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [5, None])
 def test_batch_that_fails_for_its_size_runs_one_by_one(
     models: Models, monkeypatch: pytest.MonkeyPatch, width: int | None
 ) -> None:

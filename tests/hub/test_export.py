@@ -7,7 +7,6 @@ import torch
 import yaml
 
 from tests.cli.runner import refused, vqclip
-from tests.conftest import mostly_slow
 from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.hub.model_files import read_state_dict
 
@@ -15,7 +14,7 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", mostly_slow(["default", "vqmodel_f16", "gumbel_f8"], "default"))
+@pytest.mark.parametrize("source", ["default", "vqmodel_f16", "gumbel_f8"])
 def test_vqgan_round_trip(source: str, tmp_path: Path) -> None:
     model = source if source == "default" else str(REFERENCE / source)
     result = vqclip("export", model, "out/model.ckpt", "--quiet")
@@ -27,7 +26,7 @@ def test_vqgan_round_trip(source: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["n2n_uncond", pytest.param("n2n_seg", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["n2n_uncond", "n2n_seg"])
 def test_transformer_round_trip(name: str, tmp_path: Path) -> None:
     vqclip("export", str(REFERENCE / name), "model.ckpt")
     before, after = load_transformer(REFERENCE / name), load_transformer("model.ckpt")

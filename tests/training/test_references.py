@@ -67,7 +67,7 @@ def with_files(folder: str) -> Values:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [reference, pytest.param(with_files, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", [reference, with_files])
 def test_vqgans_are_included(how: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = export(transformer(how("runs/vqgan"), how("runs/depth")), "runs/t")
     codebooks = [codebook_hash(load_vqgan(f"runs/{name}")) for name in ("vqgan", "depth")]

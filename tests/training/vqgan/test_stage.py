@@ -85,7 +85,7 @@ def figures(stage: VQGANStage, data: Sequence[dict[str, Any]]) -> dict[str, floa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("step", [0, 1])
 def test_recorded_losses(step: int) -> None:
     """Compare every scalar, including λ, with values recorded in evaluation mode."""
     recorded = META["loss_scalars"][f"step{step}"]
