@@ -266,7 +266,7 @@ def _run_transformer(
     if source is None:
         return None
     transformer = load_transformer(source, config.transformer_config, device)
-    transformer.transformer.to(dtype)
+    accelerate(transformer.transformer, device, dtype)
     # Samples are decoded in float32 so that `vqclip decode` reproduces their bytes.
     drafts = isinstance(config, GenerateConfig)
     accelerate(transformer.vqgan, device, dtype if drafts else torch.float32)

@@ -9,7 +9,6 @@ from torch import Tensor
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.condition_stages import coordinates
-from vqclip.models.gpt import cache_dtype
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
@@ -83,7 +82,7 @@ def _rows(x: Tensor | None, part: slice, count: int) -> Tensor | None:
 def batch_size(transformer: Net2NetTransformer) -> int:
     """Return how many samples to draw at a time so that their keys and values fit in memory."""
     config = transformer.transformer.config
-    element = cache_dtype(transformer.transformer.pos_emb).itemsize
+    element = transformer.transformer.pos_emb.itemsize
     each = 2 * config.n_layer * config.block_size * config.n_embd * element
     return max(1, min(_BATCH, _MEMORY // each))
 

@@ -8,13 +8,14 @@ but first copies the bias to every row, and reorders the weight at every step.
 import platform
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vqclip.models.gpt import CausalSelfAttention
 from vqclip.models.portable import is_portable
 from vqclip.models.vision import PatchEmbedding, SelfAttention
 
@@ -55,39 +56,46 @@ def frozen_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Ten
     """Return the map x -> x·weightᵀ + bias, differentiable with respect to x only.
 
     The product is computed and returned in the weight's dtype, float32 or bfloat16. The backward
-    pass always uses a packed weight. The forward pass uses one only in bfloat16, because in
-    float32, packing would save less time and take twice as much memory.
+    pass always uses a packed weight, packed when it is first needed. The forward pass uses one only
+    in bfloat16, because in float32, packing would save less time and take twice as much memory.
     """
     weight = weight.detach()
-    dtype, adjoint = weight.dtype, pack(weight.t())
+    dtype, adjoint = weight.dtype, cache(partial(_adjoint, weight))
     if dtype == torch.bfloat16:
         weight = pack(weight)
     bias = None if bias is None else bias.detach()
 
     def linear(x: Tensor) -> Tensor:
+        if not x.requires_grad:
+            return product(x.to(dtype), weight, bias)
         y: Tensor = _Linear.apply(x.to(dtype), weight, bias, adjoint)
         return y
 
     return linear
 
 
+def _adjoint(weight: Tensor) -> Tensor:
+    return pack(weight.t())
+
+
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, adjoint: Tensor
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, adjoint: Callable[[], Tensor]
     ) -> Tensor:
         ctx.adjoint = adjoint
         return product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return product(gradient, ctx.adjoint), None, None, None
+        return product(gradient, ctx.adjoint()), None, None, None
 
 
 def multiply_in_onednn(network: nn.Module) -> None:
     """Make a frozen network's linear layers run in oneDNN, in the dtype of their weights.
 
-    The network is changed in place. Parameters and state-dict keys stay the same.
+    The network is changed in place. Parameters and state-dict keys stay the same. Causal
+    self-attention computes queries, keys and values as one product.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
@@ -96,7 +104,16 @@ def multiply_in_onednn(network: nn.Module) -> None:
             _replace(layer, "project", layer.weight.flatten(1), layer.bias)
         elif isinstance(layer, SelfAttention):
             _replace(layer, "project", layer.in_proj_weight, layer.in_proj_bias)
+        elif isinstance(layer, CausalSelfAttention):
+            _fuse(layer)
 
 
 def _replace(layer: nn.Module, method: str, weight: Tensor, bias: Tensor | None) -> None:
     setattr(layer, method, frozen_linear(weight, bias))
+
+
+def _fuse(layer: CausalSelfAttention) -> None:
+    parts = layer.query, layer.key, layer.value
+    weight, bias = torch.cat([p.weight for p in parts]), torch.cat([p.bias for p in parts])
+    linear = frozen_linear(weight, bias)
+    layer.project = lambda x: linear(x).chunk(3, -1)  # type: ignore[method-assign]
