@@ -150,8 +150,14 @@ def draft_frame(models: Models, drawn: Drawn) -> Frame:
     """Return the draft in progress as a frame."""
     assert models.transformer is not None
     vqgan = models.transformer.vqgan
-    z_q = vqgan.codes(filled(vqgan, drawn.indices[drawn.current][None]))
-    return Frame("draft", drawn.done, drawn.total, z_q, vqgan.image)
+    indices = drawn.indices[drawn.current][None].clone()  # further codes are added in place
+    return Frame(
+        "draft",
+        drawn.done,
+        drawn.total,
+        lambda: vqgan.codes(filled(vqgan, indices)),
+        vqgan.image,
+    )
 
 
 @torch.no_grad()

@@ -28,13 +28,18 @@ class Frame:
         stage: FrameStage,
         step: int,
         total: int,
-        z: Tensor,
+        z: Tensor | Callable[[], Tensor],
         decode: Callable[[Tensor], Tensor],
         losses: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.stage, self.step, self.total = stage, step, total
-        self.z, self.losses = z, losses or {}
-        self._decode = decode
+        self.losses = losses or {}
+        self._z, self._decode = z, decode
+
+    @cached_property
+    def z(self) -> Tensor:
+        """The latent described above, computed on first access unless already known."""
+        return self._z() if callable(self._z) else self._z
 
     @cached_property
     def image(self) -> Tensor:
