@@ -54,13 +54,15 @@ def prior_of(
 ) -> Prior | None:
     """Return the prior for a run, in the style that makes its starting codes most likely.
 
-    Return None if the transformer is not conditioned on CLIP, or if its VQGAN or training size
-    differs from the run's.
+    Return None if the run takes no steps, if the transformer is not conditioned on CLIP, or if its
+    VQGAN or training size differs from the run's.
 
     start: starting values of z, (1, d, h, w).
     """
     transformer = models.transformer
     if transformer is None or transformer.condition_kind != "clip" or prompts.guide is None:
+        return None
+    if not config.steps:
         return None
     vqgan = transformer.vqgan
     side = vqgan.resolution // vqgan.downsampling
