@@ -2,6 +2,7 @@ import io
 import json
 import os
 import threading
+import warnings
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -118,6 +119,29 @@ def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     Image.new("L", (15, 10)).save(tmp_path / "a.png")
     with pytest.raises(UsageError, match="megapixels"):
         load_image(tmp_path / "a.png")
+
+
+def test_threads_leave_the_warnings_of_the_process_alone(
+    tmp_path: Path, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture.save(tmp_path / "a.png")
+    threads = [threading.Thread(target=load_image, args=[tmp_path / "a.png"]) for _ in range(2)]
+    both = threading.Event()
+
+    def overlap(image: Image.Image, **_: bool) -> None:
+        if threading.current_thread() is threads[0]:
+            threads[1].start()
+            both.wait(0.2)
+        else:
+            both.set()
+            threads[0].join()
+
+    monkeypatch.setattr(images.ImageOps, "exif_transpose", overlap)
+    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    threads[0].start()
+    threads[0].join()
+    threads[1].join()
+    assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

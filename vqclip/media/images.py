@@ -20,6 +20,7 @@ from vqclip.errors import UsageError, VqclipError, reason_of
 from vqclip.files.atomic import replacing
 from vqclip.files.environment import user_path
 from vqclip.files.filetypes import is_heic, why_no_image
+from vqclip.files.filters import own_filters
 from vqclip.media.colours import to_srgb
 from vqclip.media.metadata import embedded_text, parse_metadata, save_options
 
@@ -99,7 +100,7 @@ def _up_to_the_limit() -> Iterator[None]:
 
     Pillow's warnings about damaged metadata in readable images are suppressed.
     """
-    with warnings.catch_warnings():
+    with own_filters():  # also protects Pillow's limit, which belongs to the process, too
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS

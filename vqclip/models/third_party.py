@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from vqclip.files.environment import offline
 from vqclip.files.filetypes import why_no_weights
+from vqclip.files.filters import own_filters
 
 
 class NotHereError(Exception):
@@ -71,7 +72,7 @@ def quiet() -> Iterator[None]:
     logging.root.addHandler(handler)
     logging.disable()
     try:
-        with warnings.catch_warnings():
+        with own_filters():
             warnings.simplefilter("ignore")
             yield
     finally:

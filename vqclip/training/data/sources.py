@@ -18,6 +18,7 @@ from PIL import Image
 
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
+from vqclip.files.filters import own_filters
 from vqclip.media.colour_words import Pixels
 from vqclip.media.images import FORMATS, fit_image
 from vqclip.registry import unknown
@@ -210,7 +211,7 @@ def open_entry(entry: DataEntry) -> Image.Image:
 def decode_image(entry: DataEntry, size: int) -> Pixels | None:
     """Return an image as (size, size, 4) uint8, RGBA, or None if it cannot be read."""
     try:
-        with warnings.catch_warnings():
+        with own_filters():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(BytesIO(read_bytes(entry)))
             if image.size != (size, size):
