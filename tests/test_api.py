@@ -67,6 +67,8 @@ def test_image_is_saved_with_settings_that_reproduce_it(model: vqclip.Model) -> 
     assert Path("b.png").read_bytes() == path.read_bytes()
     with pytest.raises(vqclip.UsageError, match=r"a\.png exists: .*overwrite=True"):
         result.save("a.png")
+    with pytest.raises(vqclip.UsageError, match="file name too long"):
+        result.save("a" * 300 + ".png")
     result.save("a.png", overwrite=True)
     result.save("new/a.jpg")
     with Image.open("new/a.jpg") as image:

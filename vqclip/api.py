@@ -21,6 +21,7 @@ from vqclip.config.arguments import Prompts, config_from, with_weight
 from vqclip.config.prompts import Prompt, split_weight
 from vqclip.errors import UsageError
 from vqclip.files.atomic import writing
+from vqclip.files.environment import user_path
 from vqclip.generation.frame import Frame
 from vqclip.generation.losses import Loss
 from vqclip.generation.optimizers import Optimizer
@@ -70,10 +71,11 @@ class Result:
         """Save the image as PNG, JPEG or WebP, with the settings that ``vqclip again`` needs.
 
         Raises:
-            UsageError: the suffix is unknown, or the file exists and ``overwrite`` is not set.
+            UsageError: the name is too long or its suffix is unknown, or the file exists and
+                ``overwrite`` is not set.
             VqclipError: the file cannot be written.
         """
-        path = Path(path).expanduser()
+        path = user_path(path)
         picture = flatten(self.picture) if image_format(path) == "JPEG" else self.picture
         if path.exists() and not overwrite:
             raise UsageError(f"{path} exists: choose another name, or set overwrite=True")
