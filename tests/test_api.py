@@ -2,6 +2,8 @@
 
 import inspect
 import runpy
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,6 +129,16 @@ def test_command_needs_the_file_with_an_image_s_functions(
     told = refused("again", "own.png")
     assert f"the loss '{__name__}.darkness' is a Python function" in told
     assert "its file as --python" in told
+
+
+@pytest.mark.parametrize("loss", [lambda seen: seen.image.mean(), partial(darkness)])
+def test_only_named_functions_can_be_found_again(
+    model: vqclip.Model, loss: Callable[[vqclip.Observation], Tensor]
+) -> None:
+    model.draw("a fox", losses=[loss], **{**QUICK, "steps": 0}).save("own.png")
+    Path("mine.py").write_text("loss = lambda seen: seen.image.mean()\n")
+    told = refused("again", "own.png", "--python", "mine.py")
+    assert "cannot be found again, because it has no name of its own" in told
 
 
 def test_command_reproduces_it_with_the_file_of_functions(model: vqclip.Model) -> None:

@@ -48,11 +48,17 @@ def own_function(kind: str, name: str) -> Any:
     """Return the user's function for a dotted name, or None for any other name.
 
     Raises:
-        UsageError: no file with this function has been loaded.
+        UsageError: no file with this function has been loaded, or the function has no name of its
+            own, like a lambda.
     """
     _, dot, function = name.partition("(")[0].rpartition(".")
     if not dot:
         return None
+    if function == "<lambda>" or name.startswith("functools.partial"):
+        raise UsageError(
+            f"the {kind} {name!r} cannot be found again, because it has no name of its own: "
+            "generate the image with a function defined by def"
+        )
     if function not in _FUNCTIONS:
         raise UsageError(
             f"the {kind} {name!r} is a Python function: pass the function itself, or its file as "
