@@ -20,7 +20,8 @@ _CONFIGS = (
     *(GenerateConfig, CompleteConfig, StoryConfig, RestyleConfig, FileOptions),
     *(VideoConfig, TimingConfig, AnimateConfig),
 )
-_PLAIN = ("name", "prompt", "python", "ray", "resume", "trust")  # options that no config declares
+# Options that no config declares.
+_PLAIN = ("held_out", "name", "prompt", "python", "ray", "resume", "trust", "unseen")
 _SETTING = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
@@ -46,4 +47,4 @@ def _flags() -> dict[str, str]:
     for config in _CONFIGS:
         named = {name: f"--{option.name}" for name, option in options_of(config).items()}
         options = {**named, **options}
-    return {**{name: f"--{name}" for name in _PLAIN}, **options}
+    return {**{name: f"--{name.replace('_', '-')}" for name in _PLAIN}, **options}

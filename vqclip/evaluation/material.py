@@ -45,10 +45,13 @@ def open_material(
     if size is not None:
         data |= {"size": size, "crop": None}
     samples = Samples(DataConfig.from_dict(data))
-    found = samples.groups if part == "groups" else samples.unseen
+    if part == "groups":
+        found, other, rule, option = samples.groups, samples.unseen, "a share of groups", "unseen"
+    else:
+        found, other, rule, option = samples.unseen, samples.groups, "a style (where)", "held_out"
     if not found:
-        rule = "a share of groups" if part == "groups" else "a style (where)"
-        raise UsageError(f"nothing is held out in {path}: its data.hold_out needs {rule}")
+        instead = f"; add `{option}` to evaluate on the images that it holds out" if other else ""
+        raise UsageError(f"nothing is held out in {path}: its data.hold_out needs {rule}{instead}")
     return found
 
 
