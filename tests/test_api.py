@@ -171,6 +171,12 @@ def test_samples_and_completions_are_ranked_results(model: vqclip.Model) -> None
     assert Path("again.png").read_bytes() == Path("sample.png").read_bytes()
 
 
+def test_samples_without_a_prompt_name_no_clip_model(model: vqclip.Model) -> None:
+    weights = model.sample(seed=3, size=32)[0].metadata["weights"]
+    assert weights["clip"] == []
+    assert weights["transformer"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

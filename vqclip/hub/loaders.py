@@ -256,7 +256,8 @@ def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[
     paths = {} if source is None else {"transformer": [transformer_path(source)]}
     if source in (None, DEFAULT) or vqgan != DEFAULT:  # otherwise it is in the transformer's file
         paths["vqgan"] = [vqgan_path(vqgan)]
-    return {**paths, "clip": [perceptor.weights for perceptor in models.perceptors]}
+    perceptors = models.perceptors if config.prompts else ()
+    return {**paths, "clip": [perceptor.weights for perceptor in perceptors]}
 
 
 def _run_transformer(
