@@ -177,6 +177,18 @@ def test_samples_without_a_prompt_name_no_clip_model(model: vqclip.Model) -> Non
     assert weights["transformer"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("prompt", [None, "a red apple"])
+def test_command_repeats_samples_of_models_loaded_in_bfloat16(prompt: str | None) -> None:
+    rounded = vqclip.load(device="cpu", precision="bfloat16")
+    rounded.sample(prompt, seed=3, size=64)[0].save("sample.png")
+    refine = 1 if prompt else 0
+    rounded.complete("sample.png", "top", prompt, seed=1, refine=refine)[0].save("done.png")
+    for name in ("sample.png", "done.png"):
+        command("again", name, "-o", "again.png", "--overwrite")
+        assert Path("again.png").read_bytes() == Path(name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

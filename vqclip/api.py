@@ -10,6 +10,7 @@ Images are float tensors (1, 3, h, w) with values in [0, 1].
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from vqclip.generation.optimizers import Optimizer
 from vqclip.generation.step import generate
 from vqclip.hub.listing import Item, inventory
 from vqclip.hub.loaders import Models, load_models
+from vqclip.hub.sample_models import sample_models
 from vqclip.media.images import flatten, image_format, save_image, to_pil, to_tensor
 from vqclip.runs.render import metadata
 from vqclip.runs.samples import sample_metadata
@@ -200,20 +202,26 @@ class Model:
         return self._drawn(config, photo)
 
     def _drawn(self, config: SampleConfig, photo: Image.Image | None = None) -> list[Result]:
-        transformer = self.models.transformer
-        if transformer is None:
+        if self.models.transformer is None:
             raise UsageError(
                 "the model has no transformer: load one with vqclip.load(transformer=…)"
             )
-        source = self._loaded.transformer or DEFAULT
-        config = replace(self._placed(config), transformer=source)
-        task = prepare(config, replace(self.models, vqgan=transformer.vqgan), photo)
+        config = replace(self._placed(config), transformer=self._transformer)
+        task = prepare(config, self._sample_models, photo)
         (drawn,) = deque(draw_samples(task), maxlen=1)
         samples = collect(task, drawn.indices)
         if isinstance(config, CompleteConfig) and config.refine:
             (last,) = deque(refine(task, samples[0], config.refine), maxlen=1)
             samples[0] = refined(task, samples[0], last)
         return [_result(task, sample) for sample in samples]
+
+    @property
+    def _transformer(self) -> str:
+        return self._loaded.transformer or DEFAULT
+
+    @cached_property
+    def _sample_models(self) -> Models:
+        return sample_models(self.models, self._transformer)
 
     def _placed(self, config: _Config) -> _Config:
         """Return a config with this model's CLIP models, device and precision."""
