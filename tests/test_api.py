@@ -115,6 +115,39 @@ def test_losses_augmentations_and_optimizers_may_be_functions(model: vqclip.Mode
     assert float(dark[1].image.mean()) < float(dark[0].image.mean())
 
 
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda seen: None, "returned NoneType: return a scalar tensor"),
+        (lambda seen: 0.5, "returned float: return a scalar tensor"),
+        (lambda seen: seen.image, r"returned \(1, 3, 32, 32\): return a scalar tensor"),
+        (lambda seen: seen.image.detach().mean(), "scalar tensor without a gradient"),
+    ],
+)
+def test_losses_must_return_a_scalar_with_a_gradient(
+    model: vqclip.Model, loss: Callable[[vqclip.Observation], Any], message: str
+) -> None:
+    with pytest.raises(vqclip.UsageError, match=rf"the loss '.*<lambda>' .*{message}"):
+        model.draw("a fox", losses=[loss], **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("augment", "found"),
+    [
+        (lambda batch: batch[:1], r"\(1, 3, (\d+), \1\)"),
+        (lambda batch: batch[:, :1], r"\(2, 1, (\d+), \1\)"),
+        (lambda batch: batch[:, :, :10], r"\(2, 3, 10, \d+\)"),
+        (lambda batch: None, "NoneType"),
+    ],
+)
+def test_augmentations_must_keep_the_shape(
+    model: vqclip.Model, augment: Callable[[Tensor], Any], found: str
+) -> None:
+    told = rf"the augmentation '.*<lambda>' returned {found} for a batch of shape \(2, 3, \d+"
+    with pytest.raises(vqclip.UsageError, match=told):
+        model.draw("a fox", augment=[augment], **QUICK)
+
+
 def test_the_same_loss_twice_counts_twice(model: vqclip.Model) -> None:
     twice = next(model.generate("a fox", losses=[darkness, (darkness, 2.0)], **QUICK))
     once = next(model.generate("a fox", losses=[(darkness, 3.0)], **QUICK))

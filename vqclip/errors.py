@@ -17,6 +17,12 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
 
 
+def shape_of(value: object) -> str:
+    """Return a tensor's shape, or the type of any other value, such as ``float``."""
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else str(tuple(shape))
+
+
 class VqclipError(Exception):
     """Any failure. The message states the problem and a remedy on one line."""
 

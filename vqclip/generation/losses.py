@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.config.checks import NameOrFunction
+from vqclip.config.checks import NameOrFunction, name_of
+from vqclip.errors import UsageError, shape_of
 from vqclip.registry import Registry, own_function
 
 
@@ -91,14 +93,30 @@ LOSSES: Registry[Loss] = Registry(
 
 
 def find_loss(named: NameOrFunction) -> Loss:
-    """Return the loss with the given name; return a function unchanged.
+    """Return the loss with the given name, or a user's function that checks its own result.
 
     Raises:
         UsageError: the name is unknown.
     """
-    if callable(named):
-        return named
-    return own_function("loss", named) or LOSSES[named]
+    own = own_function("loss", named) if isinstance(named, str) else named
+    return partial(_checked, name_of(named), own) if own else LOSSES[str(named)]
+
+
+def _checked(name: str, loss: Loss, observation: Observation) -> Tensor:
+    """Return the value of a user's loss.
+
+    Raises:
+        UsageError: the value is not a scalar tensor with a gradient.
+    """
+    value = loss(observation)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        raise UsageError(f"the loss {name!r} returned {shape_of(value)}: return a scalar tensor")
+    if not value.requires_grad:
+        raise UsageError(
+            f"the loss {name!r} returned a scalar tensor without a gradient: compute it from the "
+            "observation, without detach or no_grad"
+        )
+    return value
 
 
 def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:

@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.config.checks import name_of
+from vqclip.errors import UsageError, shape_of
+
 # Changes a chunk of cutouts (n, 3, h, w), given its rows in the plan.
 Photometric = Callable[[Tensor, slice], Tensor]
 CustomAugmentation = Callable[[Tensor], Tensor]  # a user's function, (n, 3, h, w) -> (n, 3, h, w)
@@ -143,5 +146,15 @@ class Custom:
     function: CustomAugmentation
 
     def __call__(self, batch: Tensor, rows: slice) -> Tensor:
-        """Return the result of the function."""
-        return self.function(batch)
+        """Return the result of the function.
+
+        Raises:
+            UsageError: the result is not a batch of the same shape.
+        """
+        changed = self.function(batch)
+        if not isinstance(changed, Tensor) or changed.shape != batch.shape:
+            raise UsageError(
+                f"the augmentation {name_of(self.function)!r} returned {shape_of(changed)} for a "
+                f"batch of shape {shape_of(batch)}: return a batch of the same shape"
+            )
+        return changed
