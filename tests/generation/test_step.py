@@ -256,6 +256,14 @@ def test_codes_set_the_size(models: Models, tmp_path: Path) -> None:
     assert torch.equal(models.vqgan.nearest_indices(frame.z), indices)
 
 
+def test_start_must_fit_the_image(models: Models) -> None:
+    start = next(vqclip.generate(SMALL, models)).z
+    with pytest.raises(UsageError, match=r"shape \(1, 32, 2, 4\), .* needs \(1, 32, 4, 4\)"):
+        next(vqclip.generate(SMALL, models, start[:, :, :2]))
+    double = next(vqclip.generate(SMALL, models, start.double()))
+    assert torch.equal(double.z, start)
+
+
 def test_divergence_is_reported(models: Models) -> None:
     run = tiny.run(SMALL, models)
     with torch.no_grad():

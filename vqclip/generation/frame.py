@@ -7,6 +7,9 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
+from vqclip.hub.loaders import Models
+from vqclip.models.frozen import autocast
+
 _T = TypeVar("_T")
 FrameStage = Literal["draft", "optimization"]
 
@@ -46,6 +49,17 @@ class Frame:
         """The image, (1, 3, h, w) in [0, 1], decoded on first access unless already known."""
         with torch.no_grad():
             return self._decode(self.z)
+
+
+def decode(models: Models, z: Tensor) -> Tensor:
+    """Quantize and decode z, (n, embed_dim, h/f, w/f), to (n, 3, h, w), roughly in [0, 1]."""
+    with autocast(models.device, models.dtype):
+        return models.vqgan.decode(models.vqgan.nearest(z)).float() / 2 + 0.5
+
+
+def show(models: Models, compose: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """Return the image of z, (1, 3, h, w) in [0, 1]."""
+    return compose(decode(models, z)).clamp(0, 1)
 
 
 def watched(frames: Generator[Frame, None, _T], show: Callable[[Frame], None] | None = None) -> _T:

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from vqclip.config import AUTO, DRAWN, GenerateConfig
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, shape_of
 from vqclip.files.environment import user_path
 from vqclip.generation.saved_codes import Codes, check_fits, read_codes
 from vqclip.media.images import fit_image, load_image, to_tensor
@@ -114,6 +114,18 @@ def initial_latent(
         image = to_tensor(fit_image(_open(init), (columns * factor, rows * factor), how))
     with torch.no_grad():
         return vqgan.tokenize(image.to(device) * 2 - 1)[0]
+
+
+def fitting(start: Tensor, vqgan: VQModel, grid: tuple[int, int]) -> Tensor:
+    """Return a copy of a user's z, (1, embed_dim, rows, columns), with the codebook's dtype.
+
+    Raises:
+        UsageError: the shape does not fit the VQGAN or the grid.
+    """
+    shape = (1, vqgan.codebook.shape[1], *grid)
+    if start.shape != shape:
+        raise UsageError(f"start has shape {shape_of(start)}, but the image needs {shape}")
+    return start.to(vqgan.codebook, copy=True)
 
 
 def _open(init: str) -> Image.Image:

@@ -13,8 +13,8 @@ from vqclip.errors import VqclipError
 from vqclip.files.hashing import stream_seed
 from vqclip.generation.cutouts import CutoutPlan, Cutouts
 from vqclip.generation.drafts import best_draft, draft_frame, drafts
-from vqclip.generation.frame import Frame
-from vqclip.generation.latents import Average, codebook_range, grid_of, initial_latent
+from vqclip.generation.frame import Frame, decode, show
+from vqclip.generation.latents import Average, codebook_range, fitting, grid_of, initial_latent
 from vqclip.generation.losses import (
     Losses,
     Observation,
@@ -72,9 +72,11 @@ def begin(
     prompts = embed_prompts(models, config.prompts)
     generator = torch.Generator().manual_seed(stream_seed(config.seed))
     grid, own = grid_of(config, models.vqgan), derive(config)
-    if start is None and own.init not in DRAWN:
+    if start is not None:
+        start = fitting(start, models.vqgan, grid)
+    elif own.init not in DRAWN:
         start = initial_latent(models.vqgan, own.init, grid, config.fit, generator)
-    elif start is None:
+    else:
         for drawn in drafts(config, models, prompts, grid):
             yield draft_frame(models, drawn)
         start = best_draft(config, models, prompts, drawn.indices, grid)
@@ -261,17 +263,6 @@ class Run:
     def clamped(self, z: Tensor) -> Tensor:
         """Return z clamped to the codebook's range in every channel."""
         return z.maximum(self.low).minimum(self.high)
-
-
-def decode(models: Models, z: Tensor) -> Tensor:
-    """Quantize and decode z, (n, embed_dim, h/f, w/f), to (n, 3, h, w), roughly in [0, 1]."""
-    with autocast(models.device, models.dtype):
-        return models.vqgan.decode(models.vqgan.nearest(z)).float() / 2 + 0.5
-
-
-def show(models: Models, compose: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Return the image of z, (1, 3, h, w) in [0, 1]."""
-    return compose(decode(models, z)).clamp(0, 1)
 
 
 def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> list[Tensor]:

@@ -14,12 +14,12 @@ from vqclip.config import GenerateConfig, OutputConfig, SampleConfig, VideoConfi
 from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
 from vqclip.files.version import __version__
-from vqclip.generation.frame import Frame, watched
+from vqclip.generation.frame import Frame, decode, watched
 from vqclip.generation.parallel import Work
 from vqclip.generation.prompt_embeddings import PromptEmbeddings
 from vqclip.generation.saved_codes import Codes, codes_of, save_codes
 from vqclip.generation.state import State, resumed
-from vqclip.generation.step import Run, begin, decode
+from vqclip.generation.step import Run, begin
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.hub.run_defaults import explicit, vqgan_source
 from vqclip.media.images import save_image, to_array, to_pil

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from vqclip.config import StoryConfig
-from vqclip.generation.frame import Frame, watched
+from vqclip.generation.frame import Frame, decode, watched
 from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import blend_targets
 from vqclip.generation.state import State, resumed, state_of
-from vqclip.generation.step import Run, begin, decode, step_alone
+from vqclip.generation.step import Run, begin, step_alone
 from vqclip.hub.loaders import Models
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES
