@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -230,6 +231,13 @@ def test_command_repeats_samples_of_models_loaded_in_bfloat16(prompt: str | None
         ({"losses": ["beauty"]}, "unknown loss 'beauty'"),
         ({"size": "big"}, "cannot read the size 'big'"),
         ({"steps": -1}, "steps must be at least 0"),
+        ({"steps": 1.5}, "steps must be a whole number, not 1.5"),
+        ({"seed": None}, "seed must be a whole number, not None"),
+        ({"init": Image.new("RGB", (8, 8))}, "init must be text, not <PIL"),
+        ({"augment": "flip"}, "augment must be a list, not 'flip'"),
+        ({"losses": "symmetry"}, "losses must be a list, not 'symmetry'"),
+        ({"losses": None}, "losses must be a list, not None"),
+        ({"losses": [3]}, "losses.0 must be 2 values, not 3"),
     ],
 )
 def test_invalid_settings_are_reported(
@@ -237,6 +245,40 @@ def test_invalid_settings_are_reported(
 ) -> None:
     with pytest.raises(vqclip.UsageError, match=message):
         model.draw("a fox", **{**QUICK, **settings})
+
+
+def test_prompts_of_the_wrong_type_are_reported(model: vqclip.Model) -> None:
+    with pytest.raises(vqclip.UsageError, match=r"prompts\.1 must be a Prompt, not 3"):
+        model.draw(["a fox", 3], **QUICK)  # type: ignore[list-item]
+
+
+def test_numpy_numbers_are_saved_as_plain_ones(model: vqclip.Model) -> None:
+    plain: dict[str, Any] = {**QUICK, "steps": 0, "noise": 0.5}
+    given = {**plain, "steps": np.int64(0), "seed": np.int64(1), "noise": np.float32(0.5)}
+    for size in (np.int64(32), (np.int64(32), np.int64(32))):
+        result = model.draw("a fox", **{**given, "size": size})
+        assert result.config == model.settings("a fox", **plain)
+        result.save("numpy.png", overwrite=True)
+
+
+def test_weights_may_be_given_by_name(model: vqclip.Model) -> None:
+    assert vqclip.load(clip={"default": 0.5}).settings("a fox").clip == (("default", 0.5),)
+    losses = model.settings("a fox", losses={"symmetry": 2}).losses
+    assert losses == model.settings("a fox", losses=["symmetry:2"]).losses
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"clip": 3}, "clip must be a list, not 3"),
+        ({"clip": {"default": "half"}}, "clip.0.1 must be a number, not 'half'"),
+        ({"device": None}, "unknown device 'None'; use auto, cpu"),
+        ({"precision": None}, "precision must be text, not None"),
+    ],
+)
+def test_models_of_the_wrong_type_are_reported(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(vqclip.UsageError, match=message):
+        vqclip.load(**settings)
 
 
 def test_models_are_listed_by_kind() -> None:

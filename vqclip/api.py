@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.config import AUTO, DEFAULT, DRAWN, CompleteConfig, GenerateConfig, SampleConfig
-from vqclip.config.arguments import Prompts, config_from, with_weight
-from vqclip.config.prompts import Prompt, split_weight
+from vqclip.config.arguments import Prompts, config_from, weighted
+from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
 from vqclip.files.atomic import writing
 from vqclip.files.environment import user_path
@@ -44,7 +44,7 @@ from vqclip.sampling.completion import (
 )
 
 _Config = TypeVar("_Config", GenerateConfig, SampleConfig, CompleteConfig)
-Weights = str | Sequence[str | tuple[str, float]]
+Weights = str | Sequence[str | tuple[str, float]] | Mapping[str, float]
 Augmentation = Callable[[Tensor], Tensor]
 IN_MEMORY = "an image in memory"  # the name recorded for an input that is not a file
 
@@ -153,7 +153,7 @@ class Model:
         Raises:
             UsageError: a setting is unknown or a value is out of range.
         """
-        losses = tuple(with_weight(loss) for loss in settings.pop("losses", ()))
+        losses = weighted(settings.pop("losses", ()))
         if settings.get("augment", ()) is None:
             del settings["augment"]
         config = config_from(GenerateConfig, prompt, settings, losses=losses)
@@ -255,7 +255,8 @@ def load(
         vqgan: ``"default"``, a name from :func:`list_models`, or the path of a checkpoint or
             folder.
         clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a
-            list of these, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
+            list of these, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``; or a
+            mapping from each to its weight.
         transformer: name or path of a transformer for drafts, samples and completions. Default: the
             built-in transformer with the default VQGAN, otherwise none.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
@@ -265,13 +266,12 @@ def load(
         UsageError: a name, device or precision is unknown.
         CheckpointError: a model file cannot be read.
     """
-    names = [clip] if isinstance(clip, str) else clip
     config = GenerateConfig(
         prompts=(Prompt(""),),  # CLIP is loaded only if there are prompts
         vqgan=str(vqgan),
-        clip=tuple(split_weight(name) if isinstance(name, str) else name for name in names),
+        clip=weighted([clip] if isinstance(clip, str) else clip),
         transformer=None if transformer is None else str(transformer),
-        device=device,
+        device=str(device),
         precision=precision,
     )
     return Model(config, load_models(config))

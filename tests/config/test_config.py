@@ -1,9 +1,20 @@
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 
-from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.config import (
+    CompleteConfig,
+    FileOptions,
+    GenerateConfig,
+    OutputConfig,
+    SampleConfig,
+    StoryConfig,
+    TimingConfig,
+)
 from vqclip.config.prompts import Prompt
 from vqclip.config.spelling import parse_list, parse_size
 from vqclip.errors import UsageError
@@ -36,6 +47,68 @@ APPLE = (Prompt("apple"),)
 def test_values_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         GenerateConfig(**{"prompts": APPLE, **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prompts": "a red apple"}, "prompts must be a list, not 'a red apple'"),
+        ({"prompts": ("a red apple",)}, "prompts.0 must be a Prompt, not 'a red apple'"),
+        ({"steps": 1.5}, "steps must be a whole number, not 1.5"),
+        ({"steps": "3"}, "steps must be a whole number, not '3'"),
+        ({"steps": True}, "steps must be a whole number, not True"),
+        ({"seed": None}, "seed must be a whole number, not None"),
+        ({"size": (64.0, 64.0)}, "size.0 must be a whole number, not 64.0"),
+        ({"size": (64,)}, r"size must be 2 values, not \(64,\)"),
+        ({"guidance": None}, "guidance must be a number, not None"),
+        ({"noise": "0.1"}, "noise must be a number, not '0.1'"),
+        ({"noise": 10**400}, "noise must be a number, not 1000"),
+        ({"learning_rate": True}, "learning_rate must be a number, not True"),
+        ({"style": None}, "style must be text, not None"),
+        ({"augment": "flip"}, "augment must be a list, not 'flip'"),
+        ({"losses": None}, "losses must be a list, not None"),
+        ({"losses": (3,)}, "losses.0 must be 2 values, not 3"),
+        ({"clip": (("default", "1"),)}, "clip.0.1 must be a number, not '1'"),
+        ({"optimizer": None}, "optimizer must be text or a function, not None"),
+    ],
+)
+def test_values_of_the_wrong_type_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}"):
+        GenerateConfig(**{"prompts": APPLE, **wrong})
+
+
+def test_numbers_and_lists_of_any_class_become_plain() -> None:
+    given: dict[str, Any] = {
+        "size": np.array([64, 48]),
+        "steps": np.int64(2),
+        "seed": np.uint32(7),
+        "noise": np.float32(0.5),
+        "guidance": 2,
+        "clip": [["default", 1]],
+        "augment": ["flip"],
+        "cut_chunk": np.int16(4),
+    }
+    config = GenerateConfig(APPLE, **given)
+    assert json.loads(json.dumps(config.to_dict()))["size"] == [64, 48]
+    assert GenerateConfig.from_dict(config.to_dict()) == config
+    assert (config.steps, config.seed, config.cut_chunk) == (2, 7, 4)
+    assert (config.clip, config.augment) == ((("default", 1.0),), ("flip",))
+    assert {type(config.noise), type(config.guidance), type(config.clip[0][1])} == {float}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SampleConfig(samples=2.5), "samples must be a whole number"),
+        (lambda: CompleteConfig(picture="a.png", extend=8), "extend must be 4 values, not 8"),
+        (lambda: StoryConfig((APPLE,), APPLE), "picture must be a GenerateConfig"),
+        (lambda: TimingConfig(fps="10"), "fps must be a number"),
+        (lambda: FileOptions(gif=1), "gif must be true or false, not 1"),
+    ],
+)
+def test_every_config_checks_its_types(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make()
 
 
 def test_settings_survive_json() -> None:

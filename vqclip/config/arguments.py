@@ -1,13 +1,14 @@
 """Conversion of Python keyword arguments to configs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vqclip.config.checks import new_seed
 from vqclip.config.generate import GenerateConfig
-from vqclip.config.prompts import Prompt, parse_all, split_weight
+from vqclip.config.prompts import Prompt, parse_prompts, split_weight
 from vqclip.config.sample import CompleteConfig, SampleConfig
 from vqclip.config.spelling import parse_size
 from vqclip.errors import UsageError
@@ -17,22 +18,36 @@ _Config = TypeVar("_Config", GenerateConfig, SampleConfig, CompleteConfig)
 Prompts = str | Prompt | Sequence[str | Prompt]
 
 
-def with_weight(loss: Any) -> tuple[Any, float]:
-    """Return a loss and its weight from a function, ``name``, ``name:weight`` or (loss, weight).
+def weighted(given: Any) -> Any:
+    """Return losses or CLIP models as pairs of a name or function and its weight.
 
-    >>> with_weight("symmetry:2")
-    ('symmetry', 2.0)
+    given: a mapping to weights; or a list whose items are functions, ``name``, ``name:weight`` or
+        pairs. The config checks and refuses anything else, which is returned unchanged.
+
+    >>> weighted(["symmetry:2", ("edges", 0.5)])
+    (('symmetry', 2.0), ('edges', 0.5))
     """
-    if isinstance(loss, str):
-        return split_weight(loss)
-    return (loss, 1.0) if callable(loss) else tuple(loss)
+    if isinstance(given, Mapping):
+        return tuple(given.items())
+    return tuple(map(_with_weight, given)) if _is_list(given) else given
 
 
-def _prompts(prompts: Prompts | None) -> tuple[Prompt, ...]:
+def _with_weight(one: Any) -> Any:
+    if isinstance(one, str):
+        return split_weight(one)
+    return (one, 1.0) if callable(one) else one
+
+
+def _is_list(given: Any) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str)
+
+
+def _prompts(prompts: Any) -> Any:
+    """Return the parsed prompts; the config refuses values of other types."""
     if prompts is None:
         return ()
-    each = [prompts] if isinstance(prompts, str | Prompt) else prompts
-    parsed = ((one,) if isinstance(one, Prompt) else parse_all([one]) for one in each)
+    each = prompts if _is_list(prompts) else [prompts]
+    parsed = (parse_prompts(one) if isinstance(one, str) else (one,) for one in each)
     return tuple(prompt for group in parsed for prompt in group)
 
 
@@ -56,15 +71,15 @@ def config_from(
             raise UsageError(f"{name!r} is a setting for vqclip.load, not for an image")
         if name not in known:
             raise unknown("setting", name, known - _OF_THE_MODEL - _OF_THE_DEVICE)
-    values = {name: _plain(value) for name, value in settings.items()}
-    if isinstance(size := values.get("size"), int | str):
+    values = {name: _plain(value) for name, value in {**settings, **own}.items()}
+    if isinstance(size := values.get("size"), Integral | str):
         values["size"] = parse_size(str(size))
     values.setdefault("seed", new_seed())
-    return kind(prompts=_prompts(prompt), **values, **own)
+    return kind(prompts=_prompts(prompt), **values)
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting in the form used in configs: paths as text, lists as tuples."""
+    """Return a setting in the form used in configs: paths as text, mappings as pairs."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):

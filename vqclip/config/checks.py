@@ -83,11 +83,6 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def frozen(value: Any) -> Any:
-    """Return ``value`` with all lists converted to tuples, recursively."""
-    return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
-
-
 def json_values(config: Any) -> dict[str, Any]:
     """Return the settings as JSON values: tuples become lists, and infinite stops become None."""
     values = {name: _plain(value) for name, value in asdict(config).items()}
@@ -109,9 +104,8 @@ def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
     values = {name: value for name, value in values.items() if name not in _DROPPED}
     if strange := sorted(set(values) - known):
         raise UsageError(f"unknown settings: {', '.join(strange)} (from a newer version?)")
-    settings = {name: frozen(value) for name, value in values.items()}
-    settings["prompts"] = tuple(
+    prompts = tuple(
         Prompt(**{**p, "stop": -math.inf if p.get("stop") is None else p["stop"]})
         for p in values.get("prompts", ())
     )
-    return kind(**settings)
+    return kind(**{**values, "prompts": prompts})

@@ -7,11 +7,12 @@ from vqclip.config import shared
 from vqclip.config.checks import DEFAULT, FITS, at_least, check_size, one_of
 from vqclip.config.generate import GenerateConfig
 from vqclip.config.setting import OUTPUT, setting, shared_setting
+from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
 
 @dataclass(frozen=True)
-class CodesConfig:
+class CodesConfig(Typed):
     """The settings for ``reconstruct`` and ``decode``.
 
     source: path or URL of the image, or path of the ``.npz`` file of codes.
@@ -27,12 +28,13 @@ class CodesConfig:
     device: str = shared_setting(GenerateConfig.device, shared.DEVICE)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_size(self.size)
         one_of("fit", self.fit, FITS)
 
 
 @dataclass(frozen=True)
-class OutputConfig:
+class OutputConfig(Typed):
     """The output files of a run; these settings do not affect the image.
 
     path: the image file.
@@ -54,6 +56,7 @@ class OutputConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("every", self.every, 1)
         if self.fps is not None and not 1 <= self.fps <= 120:
             raise UsageError(f"fps must be from 1 to 120, not {self.fps}")
@@ -63,7 +66,7 @@ VIDEO_KINDS = ("gif", "mp4", "webp")
 
 
 @dataclass(frozen=True)
-class FileOptions:
+class FileOptions(Typed):
     """The output files requested by the user, before their names are chosen.
 
     output: path of the image, or a pattern such as ``{prompt}-{seed}.png``; None chooses an unused

@@ -26,6 +26,7 @@ from vqclip.config.prompts import Prompt
 from vqclip.config.sampling import Sampling
 from vqclip.config.setting import IMAGE, METHOD, MODELS, setting, shared_setting
 from vqclip.config.spelling import LIST, NAME, WEIGHTED
+from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
 DRAWN = ("draft", "sample")  # values of init for which a transformer samples the initial image
@@ -35,7 +36,7 @@ SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
 
 
 @dataclass(frozen=True)
-class GenerateConfig:
+class GenerateConfig(Typed):
     """All settings that affect the bytes of an image, and no others.
 
     prompts: text, image and noise prompts; see :func:`vqclip.parse_prompts`.
@@ -225,6 +226,7 @@ class GenerateConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.prompts:
             raise UsageError("no prompt: describe the image, for example 'a red apple'")
         if not self.clip:

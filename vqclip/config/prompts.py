@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
 Kind = Literal["text", "image", "noise"]
@@ -40,7 +41,7 @@ _BROKEN = re.compile(r"(?<=[^\s\d:]):([+-]?(?:\.?\d[^\s:]*|nan|inf|infinity))$",
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Prompt(Typed):
     """A target that the image moves towards (``weight > 0``) or away from (``weight < 0``).
 
     content: the text, the path or URL of the image, or the seed of the noise.
@@ -56,6 +57,7 @@ class Prompt:
     kind: Kind = "text"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind == "text" and _SURROGATE.search(self.content):
             raise UsageError(
                 f"the prompt {self.content!a} is not UTF-8 text: type it again in a terminal with "

@@ -6,6 +6,7 @@ from typing import Any
 
 from vqclip.config.generate import GenerateConfig
 from vqclip.config.setting import IMAGE, TIME, setting, write_options
+from vqclip.config.typed import Typed
 from vqclip.config.video import check_rate
 from vqclip.errors import UsageError
 
@@ -13,7 +14,7 @@ STEPS = 15  # default number of steps per frame
 
 
 @dataclass(frozen=True)
-class RestyleConfig:
+class RestyleConfig(Typed):
     """The settings that determine the images of a restyled video.
 
     source: path of a video or of a folder of images.
@@ -41,6 +42,7 @@ class RestyleConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.coherence <= 1:
             raise UsageError(f"coherence must be from 0 to 1, not {self.coherence}")
         check_rate(self.fps)

@@ -18,6 +18,7 @@ from vqclip.config.prompts import Prompt
 from vqclip.config.sampling import Sampling
 from vqclip.config.setting import IMAGE, Option, setting, shared_setting
 from vqclip.config.spelling import EXTEND, WORDS, Border
+from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
 # The option for each kind of condition.
@@ -51,7 +52,7 @@ CONDITIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(Typed):
     """The settings that determine the bytes of images sampled from a transformer.
 
     transformer, transformer_config: weights of the transformer, and its YAML file if it is not
@@ -104,6 +105,7 @@ class SampleConfig:
     precision: str = shared_setting(AUTO, shared.PRECISION)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_size(self.size)
         at_least("samples", self.samples, 1)
         check_seed(self.seed)

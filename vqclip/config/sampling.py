@@ -4,11 +4,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from vqclip.config.checks import at_least, finite
+from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(Typed):
     """The parameters of autoregressive sampling.
 
     temperature: divisor of the logits, at least 0; 0 always takes the most likely code.
@@ -32,6 +33,7 @@ class Sampling:
     recall: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         finite("temperature", self.temperature)
         at_least("top-k", self.top_k, 0)
         if not 0 < self.top_p <= 1:

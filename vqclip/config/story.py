@@ -8,11 +8,12 @@ from vqclip.config.checks import at_least
 from vqclip.config.generate import GenerateConfig
 from vqclip.config.prompts import Prompt, parse_prompts
 from vqclip.config.setting import CAMERA, SCENES, options_of, setting, write_options
+from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
 
 @dataclass(frozen=True)
-class StoryConfig:
+class StoryConfig(Typed):
     """The settings that determine the images of a story.
 
     scenes: the prompts of each scene.
@@ -84,6 +85,7 @@ class StoryConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("steps per scene", self.steps_per_scene, 1)
         at_least("every", self.every, 1)
         at_least("transition", self.transition, 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from vqclip.config import shared
 from vqclip.config.checks import FITS, at_least, check_size, finite, one_of
 from vqclip.config.setting import TIME, setting, shared_setting
+from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
 CODECS = ("h264", "h265", "vp9", "av1")
@@ -14,7 +15,7 @@ INTERPOLATIONS = ("none", "blend", "flow")
 
 
 @dataclass(frozen=True)
-class VideoConfig:
+class VideoConfig(Typed):
     """The settings for a video writer.
 
     rate: frames per second.
@@ -31,6 +32,7 @@ class VideoConfig:
     sound: Path | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_rate(self.rate)
         if not 0 <= self.quality <= 100:
             raise UsageError(f"quality must be from 0 to 100, not {self.quality}")
@@ -41,7 +43,7 @@ class VideoConfig:
 
 
 @dataclass(frozen=True)
-class TimingConfig:
+class TimingConfig(Typed):
     """The timing of a video's frames.
 
     fps: frames per second. If None, the rate is 30 with interpolation; otherwise, it fits the
@@ -96,6 +98,7 @@ class TimingConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_rate(self.fps)
         if self.length is not None and not 0 < self.length < math.inf:
             raise UsageError(f"length must be a number of seconds above 0, not {self.length}")
@@ -111,7 +114,7 @@ def check_rate(rate: float | None) -> None:
 
 
 @dataclass(frozen=True)
-class AnimateConfig:
+class AnimateConfig(Typed):
     """The settings for videos made from frames on disk.
 
     size: (width, height) in pixels; the frames are fitted to this size by the method ``fit``. None
@@ -134,13 +137,14 @@ class AnimateConfig:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         VideoConfig(1, self.quality, self.codec, self.loop)
         one_of("fit", self.fit, FITS)
         check_size(self.size)
 
 
 @dataclass(frozen=True)
-class VideoOutput:
+class VideoOutput(Typed):
     """The output files of a video.
 
     videos: paths of .mp4, .gif and .webp files.

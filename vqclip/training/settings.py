@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import yaml
 
 from vqclip.config.checks import at_least
+from vqclip.config.typed import converted
 from vqclip.errors import UsageError
 from vqclip.files.safe_yaml import read_yaml
 from vqclip.registry import unknown
@@ -203,65 +204,19 @@ def parse_section(cls: type[_T], values: Any, where: str) -> _T:
         needed = entry.default is MISSING and entry.default_factory is MISSING
         if needed and name not in values:
             raise UsageError(f"the settings lack {prefix}{name}")
-    return cls(**{name: _value(hints[name], values[name], f"{prefix}{name}") for name in values})
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """Return ``value`` converted to the type ``hint``."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (Union, UnionType):
-        return _any_of(inner, value, where)
-    if origin is Literal:
-        if value not in inner:
-            raise unknown(f"value of {where}", str(value), map(str, inner))
-        return value
-    if origin is tuple:
-        return _tuple(inner, value, where)
-    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
-        return value if isinstance(value, hint) else parse_section(hint, value, where)
-    return _plain(origin or hint, value, where)
-
-
-def _any_of(hints: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and NoneType in hints:
-        return None
-    choices = [hint for hint in hints if hint is not NoneType]
-    for hint in choices[:-1]:
-        try:
-            return _value(hint, value, where)
-        except UsageError:
-            continue
-    return _value(choices[-1], value, where)
-
-
-def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise UsageError(f"{where} must be a list, not {value!r:.60}")
-    if len(hints) == 2 and hints[1] is Ellipsis:
-        return tuple(_value(hints[0], entry, f"{where}.{i}") for i, entry in enumerate(value))
-    if len(value) != len(hints):
-        raise UsageError(f"{where} must be {len(hints)} values, not {value!r:.60}")
-    pairs = zip(hints, value, strict=True)
-    return tuple(_value(hint, entry, f"{where}.{i}") for i, (hint, entry) in enumerate(pairs))
-
-
-def _plain(kind: Any, value: Any, where: str) -> Any:
-    """Return a value of a plain type; a float may be text, because YAML reads ``1e-4`` as text."""
-    if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    fits = isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
-    if not fits:
-        name = {
-            "int": "a whole number",
-            "float": "a number",
-            "str": "text",
-            "bool": "true or false",
+    return cls(
+        **{
+            name: converted(hints[name], value, f"{prefix}{name}", _read)
+            for name, value in values.items()
         }
-        wanted = name.get(kind.__name__, f"a {kind.__name__.lower()}")
-        raise UsageError(f"{where} must be {wanted}, not {value!r:.60}")
+    )
+
+
+def _read(hint: Any, value: Any, where: str) -> Any:
+    """Return a section as a dataclass, and a float that YAML reads as text as a float."""
+    if isinstance(hint, type) and is_dataclass(hint) and not isinstance(value, hint):
+        return parse_section(hint, value, where)
+    if hint is float and isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
     return value
