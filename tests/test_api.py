@@ -211,6 +211,23 @@ def test_samples_without_a_prompt_name_no_clip_model(model: vqclip.Model) -> Non
     assert weights["transformer"]
 
 
+def test_masks_may_be_paths(model: vqclip.Model) -> None:
+    Image.new("L", (32, 32), 255).save("photo.png")
+    mask = Image.new("L", (32, 32), 255)
+    mask.paste(0, (0, 16, 32, 32))
+    mask.save("mask.png")
+    by_path, by_name = (
+        model.complete("photo.png", mask, seed=1)[0] for mask in (Path("mask.png"), "mask.png")
+    )
+    assert by_path.picture == by_name.picture
+    assert set(by_path.metadata["pictures"]) == {"photo.png", "mask.png"}
+
+
+def test_arguments_of_complete_are_not_settings(model: vqclip.Model) -> None:
+    with pytest.raises(vqclip.UsageError, match="unknown setting 'picture'"):
+        model.complete("photo.png", "top", picture="photo.png")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("prompt", [None, "a red apple"])
 def test_command_repeats_samples_of_models_loaded_in_bfloat16(prompt: str | None) -> None:

@@ -176,7 +176,7 @@ class Model:
     def complete(
         self,
         image: str | Path | Image.Image,
-        keep: str | None = None,
+        keep: str | Path | None = None,
         prompt: Prompts | None = None,
         **settings: Any,
     ) -> list[Result]:

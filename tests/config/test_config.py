@@ -1,6 +1,7 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from vqclip.config import (
     StoryConfig,
     TimingConfig,
 )
+from vqclip.config.arguments import config_from
 from vqclip.config.prompts import Prompt
 from vqclip.config.spelling import parse_list, parse_size
 from vqclip.errors import UsageError
@@ -152,3 +154,13 @@ def test_lists_split_outside_parentheses() -> None:
         "jitter",
     )
     assert parse_list("none") == () == parse_list("")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "recorded"),
+    [({"class": 1}, ("class", "1")), ({"depth": Path("map.png")}, ("depth", "map.png"))],
+)
+def test_conditions_are_recorded_as_text(
+    conditions: dict[str, object], recorded: tuple[str, str]
+) -> None:
+    assert config_from(SampleConfig, None, {"conditions": conditions}).conditions == (recorded,)

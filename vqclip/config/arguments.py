@@ -65,7 +65,7 @@ def config_from(
     Raises:
         UsageError: a setting is unknown or rejected, or a value is out of range.
     """
-    known = {f.name for f in fields(kind)} - {"prompts"}
+    known = {f.name for f in fields(kind)} - {"prompts", "picture"}  # arguments of their own
     for name in settings:
         if name in _OF_THE_MODEL | _OF_THE_DEVICE:
             raise UsageError(f"{name!r} is a setting for vqclip.load, not for an image")
@@ -83,5 +83,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return tuple((key, _plain(each)) for key, each in value.items())
+        return tuple((key, _condition(each)) for key, each in value.items())
     return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def _condition(value: Any) -> Any:
+    """Return the path or class number of a condition as text."""
+    return str(value) if isinstance(value, Path | Integral) else value
