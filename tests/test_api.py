@@ -223,6 +223,16 @@ def test_masks_may_be_paths(model: vqclip.Model) -> None:
     assert set(by_path.metadata["pictures"]) == {"photo.png", "mask.png"}
 
 
+@pytest.mark.parametrize(
+    "clip", ["own", Path("own"), [Path("own")], [(Path("own"), 1.0)], {Path("own"): 1.0}]
+)
+def test_clip_models_may_be_paths(
+    model: vqclip.Model, monkeypatch: pytest.MonkeyPatch, clip: Any
+) -> None:
+    monkeypatch.setattr("vqclip.api.load_models", lambda _: model.models)
+    assert vqclip.load(clip=clip).settings("a fox").clip == (("own", 1.0),)
+
+
 def test_arguments_of_complete_are_not_settings(model: vqclip.Model) -> None:
     with pytest.raises(vqclip.UsageError, match="unknown setting 'picture'"):
         model.complete("photo.png", "top", picture="photo.png")

@@ -44,7 +44,10 @@ from vqclip.sampling.completion import (
 )
 
 _Config = TypeVar("_Config", GenerateConfig, SampleConfig, CompleteConfig)
-Weights = str | Sequence[str | tuple[str, float]] | Mapping[str, float]
+_Source = str | Path
+Weights = (
+    _Source | Sequence[_Source | tuple[_Source, float]] | Mapping[str, float] | Mapping[Path, float]
+)
 Augmentation = Callable[[Tensor], Tensor]
 IN_MEMORY = "an image in memory"  # the name recorded for an input that is not a file
 
@@ -269,7 +272,7 @@ def load(
     config = GenerateConfig(
         prompts=(Prompt(""),),  # CLIP is loaded only if there are prompts
         vqgan=str(vqgan),
-        clip=weighted([clip] if isinstance(clip, str) else clip),
+        clip=weighted([clip] if isinstance(clip, str | Path) else clip),
         transformer=None if transformer is None else str(transformer),
         device=str(device),
         precision=precision,

@@ -21,21 +21,21 @@ Prompts = str | Prompt | Sequence[str | Prompt]
 def weighted(given: Any) -> Any:
     """Return losses or CLIP models as pairs of a name or function and its weight.
 
-    given: a mapping to weights; or a list whose items are functions, ``name``, ``name:weight`` or
-        pairs. The config checks and refuses anything else, which is returned unchanged.
+    given: a mapping to weights; or a list whose items are functions, paths, ``name``,
+        ``name:weight`` or pairs. The config checks and refuses anything else, which is returned
+        unchanged.
 
     >>> weighted(["symmetry:2", ("edges", 0.5)])
     (('symmetry', 2.0), ('edges', 0.5))
     """
-    if isinstance(given, Mapping):
-        return tuple(given.items())
-    return tuple(map(_with_weight, given)) if _is_list(given) else given
+    each = given.items() if isinstance(given, Mapping) else given
+    return _plain(tuple(map(_with_weight, each))) if _is_list(each) else given
 
 
 def _with_weight(one: Any) -> Any:
     if isinstance(one, str):
         return split_weight(one)
-    return (one, 1.0) if callable(one) else one
+    return (one, 1.0) if callable(one) or isinstance(one, Path) else one
 
 
 def _is_list(given: Any) -> bool:
