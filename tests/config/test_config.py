@@ -9,12 +9,12 @@ import pytest
 
 from vqclip.config import (
     CompleteConfig,
-    FileOptions,
     GenerateConfig,
     OutputConfig,
     SampleConfig,
     StoryConfig,
     TimingConfig,
+    VideoConfig,
 )
 from vqclip.config.arguments import config_from
 from vqclip.config.prompts import Prompt
@@ -105,7 +105,7 @@ def test_numbers_and_lists_of_any_class_become_plain() -> None:
         (lambda: CompleteConfig(picture="a.png", extend=8), "extend must be 4 values, not 8"),
         (lambda: StoryConfig((APPLE,), APPLE), "picture must be a GenerateConfig"),
         (lambda: TimingConfig(fps="10"), "fps must be a number"),
-        (lambda: FileOptions(gif=1), "gif must be true or false, not 1"),
+        (lambda: VideoConfig(10, sound="a.mp3"), "sound must be a Path, not 'a.mp3'"),
     ],
 )
 def test_every_config_checks_its_types(make: Callable[[], object], message: str) -> None:

@@ -66,7 +66,7 @@ VIDEO_KINDS = ("gif", "mp4", "webp")
 
 
 @dataclass(frozen=True)
-class FileOptions(Typed):
+class FileOptions:
     """The output files requested by the user, before their names are chosen.
 
     output: path of the image, or a pattern such as ``{prompt}-{seed}.png``; None chooses an unused
