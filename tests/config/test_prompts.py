@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,23 @@ from hypothesis import strategies as st
 
 from vqclip.config.prompts import Prompt, parse_all, parse_prompts, parse_scenes
 from vqclip.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"weight": math.nan}, "the weight of the prompt 'x' must be a finite number, not nan"),
+        ({"weight": math.inf}, "must be a finite number, not inf"),
+        ({"weight": "2"}, "weight must be a number, not '2'"),
+        ({"stop": math.nan}, "the stop of the prompt 'x' must be a finite number or -inf"),
+        ({"stop": math.inf}, "must be a finite number or -inf, not inf"),
+        ({"kind": "imgae"}, "unknown kind 'imgae'; did you mean 'image'"),
+        ({"content": 7}, "content must be text, not 7"),
+    ],
+)
+def test_invalid_values_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Prompt(**{"content": "x", **values})
 
 
 @pytest.mark.parametrize(

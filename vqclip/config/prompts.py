@@ -49,6 +49,9 @@ class Prompt(Typed):
     stop: spherical distance at which the pull ends (0 to π²/2, see
         :func:`vqclip.generation.losses.spherical_distance`); with −inf, the pull never ends. With a
         negative weight, the push ends once the distance exceeds −``stop``.
+
+    Raises:
+        UsageError: a value is out of range, or a text is not UTF-8.
     """
 
     content: str
@@ -58,6 +61,16 @@ class Prompt(Typed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not math.isfinite(self.weight):
+            raise UsageError(
+                f"the weight of the prompt {self.content!r} must be a finite number, not "
+                f"{self.weight}"
+            )
+        if not (math.isfinite(self.stop) or self.stop == -math.inf):
+            raise UsageError(
+                f"the stop of the prompt {self.content!r} must be a finite number or -inf, not "
+                f"{self.stop}"
+            )
         if self.kind == "text" and _SURROGATE.search(self.content):
             raise UsageError(
                 f"the prompt {self.content!a} is not UTF-8 text: type it again in a terminal with "
