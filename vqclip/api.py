@@ -31,6 +31,7 @@ from vqclip.hub.listing import Item, inventory
 from vqclip.hub.loaders import Models, load_models
 from vqclip.hub.sample_models import sample_models
 from vqclip.media.images import flatten, image_format, save_image, to_pil, to_tensor
+from vqclip.models.arithmetic import own_arithmetic
 from vqclip.runs.render import metadata
 from vqclip.runs.samples import sample_metadata
 from vqclip.sampling.completion import (
@@ -204,6 +205,7 @@ class Model:
         config = config_from(CompleteConfig, prompt, settings, picture=name, keep=keep)
         return self._drawn(config, photo)
 
+    @own_arithmetic()
     def _drawn(self, config: SampleConfig, photo: Image.Image | None = None) -> list[Result]:
         if self.models.transformer is None:
             raise UsageError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vqclip.hub.loaders import Models
+from vqclip.models.arithmetic import own_arithmetic
 from vqclip.models.frozen import autocast
 
 _T = TypeVar("_T")
@@ -42,12 +43,13 @@ class Frame:
     @cached_property
     def z(self) -> Tensor:
         """The latent described above, computed on first access unless already known."""
-        return self._z() if callable(self._z) else self._z
+        with own_arithmetic():
+            return self._z() if callable(self._z) else self._z
 
     @cached_property
     def image(self) -> Tensor:
         """The image, (1, 3, h, w) in [0, 1], decoded on first access unless already known."""
-        with torch.no_grad():
+        with own_arithmetic(), torch.no_grad():
             return self._decode(self.z)
 
 

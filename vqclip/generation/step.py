@@ -29,6 +29,7 @@ from vqclip.generation.prompt_embeddings import PromptEmbeddings, embed_prompts
 from vqclip.hub.loaders import Models, load_models
 from vqclip.hub.matching import check_models
 from vqclip.hub.run_defaults import derive
+from vqclip.models.arithmetic import in_own_arithmetic
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.frozen import autocast
 from vqclip.models.light_torch import without_compiler
@@ -36,6 +37,7 @@ from vqclip.models.perceptor import Perceptor
 from vqclip.models.runtime import chunk_size, determinism, shrinking_on_oom
 
 
+@in_own_arithmetic
 def generate(
     config: GenerateConfig,
     models: Models | None = None,
@@ -51,7 +53,8 @@ def generate(
     free: (1, 1, h/f, w/f) bool, the codes to optimise; the rest keep their starting values.
 
     On the CPU of a given machine, the same config always yields byte-identical images. Nothing is
-    printed or written. To stop early, break out of the loop.
+    printed or written. To stop early, break out of the loop. torch's grad mode and autocast, as set
+    by the caller, have no effect.
 
     Raises:
         UsageError: a name is unknown, a file is missing, or the models do not support a setting.

@@ -15,6 +15,7 @@ from vqclip.hub import model_files, store
 from vqclip.hub.model_files import ModelConfig, StageName
 from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
 from vqclip.hub.run_defaults import transformer_of
+from vqclip.models.arithmetic import own_arithmetic
 from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
 from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
@@ -24,6 +25,7 @@ from vqclip.models.vqgan import VQModel, check_rgb, codebook_hash
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
+@own_arithmetic()
 def load_vqgan(
     source: str | Path = DEFAULT,
     config: str | Path | Mapping[str, Any] | None = None,
@@ -61,6 +63,7 @@ def load_vqgan(
     return _frozen(model).to(device)
 
 
+@own_arithmetic()
 def load_transformer(
     source: str | Path = DEFAULT,
     config: str | Path | Mapping[str, Any] | None = None,
@@ -127,6 +130,7 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
     return model_files.untrained_transformer(config, *stages.values())
 
 
+@own_arithmetic()
 def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
     """Load a frozen CLIP model in evaluation mode and float32.
 
@@ -219,6 +223,7 @@ class Models:
     guide: Perceptor | None = None
 
 
+@own_arithmetic()
 def load_models(config: GenerateConfig | SampleConfig) -> Models:
     """Load the models named in ``config`` for its device and precision.
 

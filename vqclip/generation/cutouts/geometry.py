@@ -129,8 +129,8 @@ class ThinPlate:
 
 Displacement = Elastic | ThinPlate
 
-# The map from the square [-1, 1]² to [0, 1]².
-UNIT_SQUARE = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]])
+# The map from the square [-1, 1]² to [0, 1]². The default dtype may differ during the import.
+UNIT_SQUARE = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float32)
 
 CONTROL_POINTS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (0.0, 0.0))
 
