@@ -233,6 +233,15 @@ def test_clip_models_may_be_paths(
     assert vqclip.load(clip=clip).settings("a fox").clip == (("own", 1.0),)
 
 
+def test_completion_of_an_image_in_memory_cannot_be_repeated(model: vqclip.Model) -> None:
+    model.complete(Image.new("RGB", (32, 32)), "top", seed=1)[0].save("done.png")
+    assert refused("again", "done.png") == (
+        "vqclip: error: done.png cannot be repeated, because it completes a Pillow image without a "
+        "path: in Python, give Model.complete the path of the image instead"
+    )
+    assert "complete" not in command("show", "done.png").stdout
+
+
 def test_arguments_of_complete_are_not_settings(model: vqclip.Model) -> None:
     with pytest.raises(vqclip.UsageError, match="unknown setting 'picture'"):
         model.complete("photo.png", "top", picture="photo.png")

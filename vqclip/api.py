@@ -20,6 +20,7 @@ from torch import Tensor
 from vqclip.config import AUTO, DEFAULT, DRAWN, CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.config.arguments import Prompts, config_from, weighted
 from vqclip.config.prompts import Prompt
+from vqclip.config.sample import IN_MEMORY
 from vqclip.errors import UsageError
 from vqclip.files.atomic import writing
 from vqclip.files.environment import user_path
@@ -50,7 +51,6 @@ Weights = (
     _Source | Sequence[_Source | tuple[_Source, float]] | Mapping[str, float] | Mapping[Path, float]
 )
 Augmentation = Callable[[Tensor], Tensor]
-IN_MEMORY = "an image in memory"  # the name recorded for an input that is not a file
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,8 @@ class Model:
         Return the results, best match first.
 
         Args:
-            image: a path, a URL or a PIL image.
+            image: a path, a URL or a PIL image. ``vqclip again`` cannot repeat the completion of a
+                PIL image, because the saved file does not contain that image.
             keep: ``top``, ``bottom``, ``left`` or ``right`` to keep half of the image;
                 ``box:x,y,w,h`` to keep a rectangle; or the path of a mask image. Default: all
                 opaque pixels.

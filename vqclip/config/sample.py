@@ -21,6 +21,8 @@ from vqclip.config.spelling import EXTEND, WORDS, Border
 from vqclip.config.typed import Typed
 from vqclip.errors import UsageError
 
+IN_MEMORY = "an image in memory"  # the name recorded for an input that is not a file
+
 # The option for each kind of condition.
 CONDITIONS = {
     "class": Option(
@@ -128,7 +130,7 @@ class SampleConfig(Typed):
 class CompleteConfig(SampleConfig):
     """The settings that determine the bytes of a completed image.
 
-    picture: path or URL of the image, which is first resized to ``size``.
+    picture: path or URL of the image, which is first resized to ``size``; or ``IN_MEMORY``.
     keep: the part to keep, given as ``top``, ``bottom``, ``left`` or ``right`` (half the image), as
         ``box:x,y,w,h``, or as the path of a mask that is white where the image is kept. None keeps
         all opaque pixels.

@@ -8,6 +8,7 @@ from typing import Any
 from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleConfig, StoryConfig
 from vqclip.config.argv import command
 from vqclip.config.checks import config_of
+from vqclip.config.sample import IN_MEMORY
 from vqclip.config.setting import Option, options_of
 from vqclip.config.spelling import parse_size
 from vqclip.errors import UsageError
@@ -47,7 +48,8 @@ def recorded_config(
     """Return the settings that reproduce an image, as the config of the original command.
 
     Raises:
-        UsageError: the metadata is from a story, a restyled video or a newer version of vqclip.
+        UsageError: the metadata is from a story, a restyled video or a newer version of vqclip, or
+            the image completes a Pillow image, which has no path.
     """
     if parameters.PARAMETERS in metadata:
         return _foreign_config(metadata, path)
@@ -55,11 +57,20 @@ def recorded_config(
     if isinstance(settings, Mapping) and not metadata.keys() & _VIDEOS.keys():
         for kind, own in _OWN.items():
             if own in settings:
+                _check_picture_has_path(settings, path)
                 return config_of(kind, settings)
     raise UsageError(
         f"{path} was not made by vqclip generate, sample or complete; for videos, vqclip show "
         "prints the command"
     )
+
+
+def _check_picture_has_path(settings: Mapping[str, Any], path: Path) -> None:
+    if settings.get("picture") == IN_MEMORY:
+        raise UsageError(
+            f"{path} cannot be repeated, because it completes a Pillow image without a path: in "
+            "Python, give Model.complete the path of the image instead"
+        )
 
 
 def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
