@@ -113,9 +113,11 @@ def prompt_condition(
     """
     assert models.transformer is not None
     mixture = _mixture(prompts)
+    encode = models.transformer.encode_condition
     if styles is None or mixture is None:
-        return models.transformer.encode_condition(mixture)
-    return models.transformer.encode_condition(mixture.expand(len(styles), -1), styles)
+        return encode(mixture)
+    # Encoded together, they would be rounded differently depending on their number.
+    return torch.cat([encode(mixture, style[None]) for style in styles])
 
 
 def prompt_recall(
@@ -131,8 +133,7 @@ def prompt_recall(
     memory, mixture = models.transformer.memory, _mixture(prompts)
     if memory is None or mixture is None:
         return None
-    count = 1 if styles is None else len(styles)
-    return memory.recall(mixture.expand(count, -1), styles, prompts.subjects)
+    return memory.recall(mixture, styles, prompts.subjects)
 
 
 def _mixture(prompts: PromptEmbeddings) -> Tensor | None:

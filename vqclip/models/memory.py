@@ -82,7 +82,7 @@ class Memory(nn.Module):
     def recall(
         self, x: Tensor, style: Tensor | None = None, subjects: Subjects | None = None
     ) -> Tensor:
-        """Return p(image | condition), with "no image" last: (b, d) -> (b, images + 1).
+        """Return p(image | condition), with "no image" last: (b, d) or (1, d) -> (b, images + 1).
 
         style: (b,) or (1,), indices of styles. Only images of the same style are recalled; -1 or
             None allows any style.
