@@ -68,16 +68,16 @@ def _reason(error: Exception, message: str) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence warnings from open_clip and the hub, and keep both from configuring logging."""
-    handler, disabled = logging.NullHandler(), logging.root.manager.disable
-    logging.root.addHandler(handler)
-    logging.disable()
-    try:
-        with own_filters():
-            warnings.simplefilter("ignore")
+    with own_filters():  # also protects the state of logging, which belongs to the process, too
+        warnings.simplefilter("ignore")
+        handler, disabled = logging.NullHandler(), logging.root.manager.disable
+        logging.root.addHandler(handler)
+        logging.disable()
+        try:
             yield
-    finally:
-        logging.disable(disabled)
-        logging.root.removeHandler(handler)
+        finally:
+            logging.disable(disabled)
+            logging.root.removeHandler(handler)
 
 
 @contextmanager
