@@ -233,6 +233,16 @@ def test_clip_models_may_be_paths(
     assert vqclip.load(clip=clip).settings("a fox").clip == (("own", 1.0),)
 
 
+def test_command_keeps_the_size_of_a_large_completed_image(
+    model: vqclip.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (32, 24), "red").save("photo.png")
+    model.complete("photo.png", extend=(8, 0, 0, 16), seed=1)[0].save("done.png")
+    monkeypatch.setattr("vqclip.cli.terminal.MAX_OWN_PIXELS", 512)
+    command("again", "done.png", "-o", "again.png")
+    assert Path("again.png").read_bytes() == Path("done.png").read_bytes()
+
+
 def test_completion_of_an_image_in_memory_cannot_be_repeated(model: vqclip.Model) -> None:
     model.complete(Image.new("RGB", (32, 32)), "top", seed=1)[0].save("done.png")
     assert refused("again", "done.png") == (

@@ -157,10 +157,17 @@ def save_sample(
 
 
 def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
-    """Return the metadata that reproduces one sample, with refinement only if it was refined."""
+    """Return the metadata that reproduces one sample.
+
+    It includes the size of a completed image before its extension, because the command line reduces
+    large images without a size. It includes refinement only if the sample was refined.
+    """
     alone = replace(task.config, seed=sample.seed, samples=1)
-    if isinstance(alone, CompleteConfig) and not sample.refined:
-        alone = replace(alone, refine=0)
+    if isinstance(alone, CompleteConfig):
+        left, top, right, bottom = alone.extend
+        width, height = task.size
+        size = (width - left - right, height - top - bottom)
+        alone = replace(alone, size=size, refine=alone.refine if sample.refined else 0)
     return metadata(alone, task.models)
 
 
