@@ -69,7 +69,10 @@ def test_evaluate_images_with_a_judge() -> None:
         (["vqgan", "none"], "no images at none"),
         (["vqgan", "empty"], "no images in empty"),
         (["clip", "data.yaml"], "nothing is held out in data.yaml"),
-        (["clip", "data.yaml"], "needs a style (where); add --held-out to evaluate on the images"),
+        (
+            ["clip", "data.yaml"],
+            "needs a style (where); add --held-out to evaluate on the held-out",
+        ),
         (["transformer", "pictures", "-t", "none"], "unknown transformer 'none'"),
         (["pictures", "pictures", "--judge", "default"], "contains no vqclip settings"),
     ],

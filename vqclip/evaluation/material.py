@@ -46,11 +46,13 @@ def open_material(
         data |= {"size": size, "crop": None}
     samples = Samples(DataConfig.from_dict(data))
     if part == "groups":
-        found, other, rule, option = samples.groups, samples.unseen, "a share of groups", "unseen"
+        found, rule = samples.groups, "a share of groups"
+        other, instead = samples.unseen, "; add `unseen` to evaluate on the held-out style"
     else:
-        found, other, rule, option = samples.unseen, samples.groups, "a style (where)", "held_out"
+        found, rule = samples.unseen, "a style (where)"
+        other, instead = samples.groups, "; add `held_out` to evaluate on the held-out groups"
     if not found:
-        instead = f"; add `{option}` to evaluate on the images that it holds out" if other else ""
+        instead = instead if other else ""
         raise UsageError(f"nothing is held out in {path}: its data.hold_out needs {rule}{instead}")
     return found
 
