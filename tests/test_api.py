@@ -320,6 +320,8 @@ def test_weights_may_be_given_by_name(model: vqclip.Model) -> None:
         ({"clip": {"default": "half"}}, "clip.0.1 must be a number, not 'half'"),
         ({"device": None}, "unknown device 'None'; use auto, cpu"),
         ({"precision": None}, "precision must be text, not None"),
+        ({"transformer": ""}, "unknown transformer ''; use default"),
+        ({"vqgan": ""}, "unknown VQGAN ''; use default"),
     ],
 )
 def test_models_of_the_wrong_type_are_reported(settings: dict[str, Any], message: str) -> None:
@@ -330,6 +332,8 @@ def test_models_of_the_wrong_type_are_reported(settings: dict[str, Any], message
 def test_models_are_listed_by_kind() -> None:
     assert {item.kind for item in vqclip.list_models()} == {"vqgan", "clip", "transformer"}
     assert {item.kind for item in vqclip.list_models("clip")} == {"clip"}
+    with pytest.raises(vqclip.UsageError, match="unknown kind 'vqgans'; known: vqgan, clip"):
+        vqclip.list_models("vqgans")
 
 
 @pytest.mark.parametrize(

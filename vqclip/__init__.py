@@ -19,13 +19,14 @@ from vqclip.files.version import __version__ as __version__
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if TYPE_CHECKING:
-    from vqclip.api import Model, Result, list_models, load
+    from vqclip.api import Model, Result, load
     from vqclip.config import GenerateConfig
     from vqclip.config.prompts import Prompt, parse_prompts
     from vqclip.errors import CheckpointError, UsageError, VqclipError
     from vqclip.generation.frame import Frame
     from vqclip.generation.losses import Observation
     from vqclip.generation.step import generate
+    from vqclip.hub.listing import list_models
     from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
     from vqclip.media.images import to_pil
 
@@ -40,7 +41,7 @@ _HOME = {
     "UsageError": "errors",
     "VqclipError": "errors",
     "generate": "generation.step",
-    "list_models": "api",
+    "list_models": "hub.listing",
     "load": "api",
     "load_perceptor": "hub.loaders",
     "load_transformer": "hub.loaders",

@@ -28,7 +28,6 @@ from vqclip.generation.frame import Frame
 from vqclip.generation.losses import Loss
 from vqclip.generation.optimizers import Optimizer
 from vqclip.generation.step import generate
-from vqclip.hub.listing import Item, inventory
 from vqclip.hub.loaders import Models, load_models
 from vqclip.hub.sample_models import sample_models
 from vqclip.media.images import flatten, image_format, save_image, to_pil, to_tensor
@@ -258,7 +257,7 @@ def load(
     """Load models once, for any number of images.
 
     Args:
-        vqgan: ``"default"``, a name from :func:`list_models`, or the path of a checkpoint or
+        vqgan: ``"default"``, a name from :func:`vqclip.list_models`, or the path of a checkpoint or
             folder.
         clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a
             list of these, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``; or a
@@ -281,14 +280,6 @@ def load(
         precision=precision,
     )
     return Model(config, load_models(config))
-
-
-def list_models(kind: str | None = None) -> list[Item]:
-    """Return all named models, including those not downloaded yet.
-
-    kind: list only models of this kind: ``vqgan``, ``clip`` or ``transformer``.
-    """
-    return [item for item in inventory() if kind in (None, item.kind)]
 
 
 def _result(task: Task, sample: Sample) -> Result:

@@ -121,6 +121,7 @@ def test_draft_only_returns_the_initial_image() -> None:
         ),
         (["complete", "photo.png", *SEG, "--keep", "top"], "needs a condition: --labels"),
         (["sample", "-t", "none"], "unknown transformer 'none'"),
+        (["sample", "-t", ""], "unknown transformer ''"),
         (["sample", "-t", "none.ckpt"], "there is no transformer file"),
         (["sample", *FREE, "--class", "goldfish"], "takes no condition"),
         (["sample", *SEG, "--class", "goldfish"], "takes --labels (labels), not --class"),

@@ -23,7 +23,7 @@ from vqclip.hub import store
 from vqclip.hub.catalogue import user_file
 from vqclip.hub.downloads import Listener
 from vqclip.hub.downloads.transfer import DownloadError, Patience
-from vqclip.hub.listing import inventory
+from vqclip.hub.listing import list_models
 from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -77,7 +77,7 @@ def test_model_is_downloaded_once_and_only_weights_are_kept(server: Server) -> N
     assert not any((home() / "downloads").iterdir())
     assert not get("tiny").new
     assert len(server.requests) == 2
-    item = next(item for item in inventory() if item.name == "tiny")
+    item = next(item for item in list_models() if item.name == "tiny")
     assert item.state == "downloaded"
     assert item.size == supplied.model.record["size"]
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.files import embedded
 from vqclip.files.embedded import weights_folder
 from vqclip.files.hashing import weights_hash
-from vqclip.hub.loaders import load_perceptor, load_vqgan
+from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
 from vqclip.hub.paths import vqgan_path
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -33,6 +34,26 @@ def test_default_is_ready_to_use() -> None:
     z_q, indices = vqgan.quantize(vqgan.encode(image))
     assert indices.shape == (1, 2, 3)
     assert vqgan.decode(z_q).shape == image.shape
+
+
+@pytest.mark.parametrize("load", [load_vqgan, load_transformer, load_perceptor])
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("foo", "unknown device 'foo'; use auto, cpu"),
+        (None, "unknown device None; use auto, cpu"),
+        ("cuda:99", "this machine has no device cuda:99"),
+        (torch.device("cuda:99"), "this machine has no device cuda:99"),
+    ],
+)
+def test_missing_devices_are_reported(load: Any, device: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load(device=device)
+
+
+def test_unknown_stages_are_reported() -> None:
+    with pytest.raises(UsageError, match="unknown stage 'foo'; known: first, cond"):
+        load_vqgan(stage="foo")  # type: ignore[arg-type]
 
 
 def test_built_in_weights_are_not_pickles() -> None:

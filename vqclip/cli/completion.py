@@ -39,9 +39,9 @@ def _classes() -> Values:
 
 
 def _models(kind: str | None = None) -> Values:
-    from vqclip.hub.listing import inventory
+    from vqclip.hub.listing import list_models
 
-    return {item.name: item.about for item in inventory() if kind in (None, item.kind)}
+    return {item.name: item.about for item in list_models(kind)}
 
 
 def _lists() -> Values:

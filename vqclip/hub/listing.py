@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vqclip.config.checks import one_of
 from vqclip.errors import UsageError
 from vqclip.files.embedded import weights_folder
 from vqclip.hub import store
@@ -72,15 +73,23 @@ def _published_hash(entry: CatalogueEntry | None) -> str | None:
     return hashes.pop() if len(hashes) == 1 else None
 
 
-def inventory() -> list[Item]:
-    """Return the built-in models, then those in the catalogue, then the user's other models.
+def list_models(kind: str | None = None) -> list[Item]:
+    """Return all named models: built-in, then in the catalogue, then the user's other models.
+
+    Models that are not downloaded yet are included.
+
+    kind: list only models of this kind: ``vqgan``, ``clip`` or ``transformer``.
 
     Raises:
+        UsageError: the kind is unknown.
         VqclipError: the user's catalogue cannot be read.
     """
+    if kind is not None:
+        one_of("kind", kind, _KINDS)
     entries, kept = catalogue(), {model.name: model for model in store.models()}
     known = [_item(name, entry, kept.pop(name, None)) for name, entry in entries.items()]
-    return [*_embedded(), *known, *(_item(name, None, model) for name, model in kept.items())]
+    own = [_item(name, None, model) for name, model in kept.items()]
+    return [item for item in (*_embedded(), *known, *own) if kind in (None, item.kind)]
 
 
 def _embedded() -> Iterator[Item]:

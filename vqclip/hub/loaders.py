@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
+from vqclip.config.checks import one_of
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
-from vqclip.hub import model_files, store
+from vqclip.hub import model_files
 from vqclip.hub.model_files import ModelConfig, StageName
 from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
 from vqclip.hub.run_defaults import transformer_of
@@ -46,10 +47,12 @@ def load_vqgan(
             or the condition VQGAN (``"cond"``).
 
     Raises:
-        UsageError: the model or file does not exist, or the config is invalid.
+        UsageError: the model, file or device does not exist, or the config or stage is invalid.
         UnsafeCheckpointError: a file would run code; nothing was run.
         CheckpointError: a file is damaged, or config and weights do not match.
     """
+    one_of("stage", stage, model_files.STAGE_NAMES)
+    device = resolve_device(device)
     path = vqgan_path(source)
     check_unchanged(source)
     model_config = _config(path, config)
@@ -85,10 +88,11 @@ def load_transformer(
         cond_stage: weights of the condition VQGAN, with the same defaults.
 
     Raises:
-        UsageError: the file or its config does not exist, or the config is invalid.
+        UsageError: the file, its config or the device does not exist, or the config is invalid.
         UnsafeCheckpointError: a file would run code; nothing was run.
         CheckpointError: a file is damaged, or config and weights do not match.
     """
+    device = resolve_device(device)
     path = transformer_path(source)
     check_unchanged(source)
     model_config = _config(path, config)
@@ -140,14 +144,13 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
         device: device for the model.
 
     Raises:
-        UsageError: the model does not exist.
+        UsageError: the model or the device does not exist.
         CheckpointError: the weights cannot be downloaded, read or loaded.
     """
+    device = resolve_device(device)
+    check_unchanged(source)
     model = stored(source)
-    if model is None:
-        return open_perceptor(str(source), device)
-    store.check(model)
-    return open_perceptor(str(model.folder), device)
+    return open_perceptor(str(model.folder if model else source), device)
 
 
 def _separate_stage(

@@ -41,6 +41,8 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 def _weights_file(source: str | Path, what: str) -> Path:
     """Return the weight file that a model name, folder or file refers to."""
+    if source == "":  # as a path, it would be the current folder
+        raise _unknown(source, what)
     path = user_path(source)
     if path.is_dir():
         return _weights_in(path)

@@ -32,9 +32,10 @@ def derive(config: GenerateConfig) -> Derived:
     refines = init == "draft"
     rate, weight, prior = (0.05, 1.0, 8.0) if refines else (0.1, 0.0, 0.0)
     prior = prior if config.prior is None else config.prior
+    transformer = DEFAULT if config.transformer is None else config.transformer
     return Derived(
         init,
-        (config.transformer or DEFAULT) if init in DRAWN or prior else None,
+        transformer if init in DRAWN or prior else None,
         rate if config.learning_rate is None else config.learning_rate,
         weight if config.init_weight is None else config.init_weight,
         prior,

@@ -44,7 +44,7 @@ _CPU_CHUNK = 32
 _LARGE = 1 << 29
 
 
-def resolve_device(name: str = "auto") -> torch.device:
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
     """Return the device called ``name``: auto, cpu, mps, cuda or cuda:1.
 
     ``auto`` is the first of cuda, mps and cpu that is available.
@@ -56,7 +56,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if _count(kind)))
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 or mps")

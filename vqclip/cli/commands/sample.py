@@ -64,12 +64,13 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
     Raises:
         UsageError: a value is invalid or no transformer is given.
     """
-    if params["transformer"] is None and not has_transformer():
+    transformer = params["transformer"]
+    if transformer is None and not has_transformer():
         raise UsageError("there is no built-in transformer: choose one with --transformer PATH")
     values = {one: params.get(parameter_of(one)) for one in CONDITIONS}
     return {
         **read_options(kind, params),
-        "transformer": params["transformer"] or DEFAULT,
+        "transformer": DEFAULT if transformer is None else transformer,
         "conditions": tuple((one, value) for one, value in values.items() if value is not None),
         "seed": new_seed() if params["seed"] is None else params["seed"],
         "prompts": parse_all(params["prompt"] or ()),

@@ -42,9 +42,9 @@ def list_models_command(
         _list_clips(json_lines)
         return
     from vqclip.files.formatting import readable
-    from vqclip.hub.listing import inventory
+    from vqclip.hub.listing import list_models
 
-    items = inventory()
+    items = list_models()
     if json_lines:
         for item in items:
             typer.echo(as_json(item.to_dict()))
@@ -112,10 +112,10 @@ def items_of(name: str) -> "list[Item]":
     Raises:
         UsageError: there is no such model.
     """
-    from vqclip.hub.listing import inventory
+    from vqclip.hub.listing import list_models
     from vqclip.registry import unknown
 
-    known = inventory()
+    known = list_models()
     if found := [item for item in known if item.name == name]:
         return found
     raise unknown("model", name, {item.name for item in known})
