@@ -14,16 +14,23 @@ _T = TypeVar("_T")
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for an unknown ``name``, with the closest match and all known names."""
     known = sorted(known)
-    return UsageError(
-        f"unknown {kind} {name!r}; {suggestion(name, known)}Known: {', '.join(known)}"
-    )
+    advice = with_suggestion(name, known, f"known: {', '.join(known)}")
+    return UsageError(f"unknown {kind} {name!r}; {advice}")
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean 'NAME'? " with the closest match, or "" if no match is close."""
+def with_suggestion(name: str, known: Iterable[str], advice: str) -> str:
+    """Return ``advice``, after "did you mean 'NAME'?" with the closest match if one is close.
+
+    >>> with_suggestion("foo", ["photo"], "known: photo")
+    'known: photo'
+    >>> with_suggestion("photos", ["photo"], "known: photo")
+    "did you mean 'photo'? Known: photo"
+    """
     spelled = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), spelled, n=1)
-    return f"did you mean {spelled[near[0]]!r}? " if near else ""
+    if not near:
+        return advice
+    return f"did you mean {spelled[near[0]]!r}? {advice[:1].upper()}{advice[1:]}"
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, registered by load_functions

@@ -83,6 +83,7 @@ def test_decimal_commas_and_tabs_in_tables(mark: str) -> None:
     [
         ("list", "choose what to list: presets, cut-methods"),
         ("list presetz", "did you mean 'presets'?"),
+        ("list foo", "unknown list 'foo'; known: ade20k"),
         ("list losses x", "only presets have settings"),
         ("weights remove default --yes", "default is part of vqclip and cannot be removed"),
         ("resume i.frames", "no such folder: i.frames"),

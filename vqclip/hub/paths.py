@@ -9,7 +9,7 @@ from vqclip.files.environment import user_path
 from vqclip.files.filetypes import WEIGHT_SUFFIXES
 from vqclip.hub import store
 from vqclip.hub.catalogue import catalogue
-from vqclip.registry import suggestion
+from vqclip.registry import with_suggestion
 
 _FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
 
@@ -74,12 +74,13 @@ def _unknown(source: str, what: str) -> UsageError:
         return UsageError(
             f"{source} is not on this computer; download it with: vqclip weights get {source}"
         )
-    hint = suggestion(source, known)
-    return UsageError(
-        f"unknown {what} {source!r}; {hint}use {DEFAULT}, a name from 'vqclip weights list', or "
-        f"the path of a {', '.join(WEIGHT_SUFFIXES[:3])} file or of a folder that contains a "
-        "config and weights"
+    advice = with_suggestion(
+        source,
+        known,
+        f"use {DEFAULT}, a name from 'vqclip weights list', or the path of a "
+        f"{', '.join(WEIGHT_SUFFIXES[:3])} file or of a folder that contains a config and weights",
     )
+    return UsageError(f"unknown {what} {source!r}; {advice}")
 
 
 def _weights_in(folder: Path) -> Path:

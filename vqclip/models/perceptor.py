@@ -28,7 +28,7 @@ from vqclip.models.third_party import (
     explained,
     quiet,
 )
-from vqclip.registry import suggestion, unknown
+from vqclip.registry import unknown, with_suggestion
 
 
 class Perceptor(nn.Module):
@@ -267,11 +267,13 @@ def _no_model(source: str, open_clip: Any) -> UsageError:
             f"{source} does not name its architecture; write the architecture first, such as "
             f"ViT-B-32:{source}"
         )
-    hint = suggestion(re.split("[:/]", source)[0], open_clip.list_models())
-    return UsageError(
-        f"unknown CLIP model {source!r}; {hint}Give 'default', ViT-B-32/laion2b_s34b_b79k (any "
-        "open_clip model and tag), hf-hub:org/name, a folder, or ViT-B-32:FILE"
+    advice = with_suggestion(
+        re.split("[:/]", source)[0],
+        open_clip.list_models(),
+        "give 'default', ViT-B-32/laion2b_s34b_b79k (any open_clip model and tag), "
+        "hf-hub:org/name, a folder, or ViT-B-32:FILE",
     )
+    return UsageError(f"unknown CLIP model {source!r}; {advice}")
 
 
 def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
