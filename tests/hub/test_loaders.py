@@ -51,6 +51,12 @@ def test_missing_devices_are_reported(load: Any, device: Any, message: str) -> N
         load(device=device)
 
 
+@pytest.mark.parametrize("load", [load_vqgan, load_transformer, load_perceptor])
+def test_sources_of_the_wrong_type_are_reported(load: Any) -> None:
+    with pytest.raises(UsageError, match="'None' cannot be the name of a file: expected str"):
+        load(None)
+
+
 def test_unknown_stages_are_reported() -> None:
     with pytest.raises(UsageError, match="unknown stage 'foo'; known: first, cond"):
         load_vqgan(stage="foo")  # type: ignore[arg-type]

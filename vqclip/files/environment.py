@@ -26,7 +26,7 @@ def user_path(text: str | Path) -> Path:
         raise UsageError(
             f"there is no home folder {name}: set HOME, or write the full path"
         ) from error
-    except (OSError, ValueError) as error:  # the path is too long or contains a null byte
+    except (OSError, TypeError, ValueError) as error:  # too long, no text, or with a null byte
         raise UsageError(
             f"{str(text)[:60]!r} cannot be the name of a file: {reason_of(error)}"
         ) from error
