@@ -179,6 +179,7 @@ def test_files_that_cannot_be_reproduced() -> None:
     assert "contains no vqclip settings" in refused("again", "plain.png")
     assert "no such file" in refused("again", "none.png")
     assert "no such file" in refused("show", "none.png")
+    assert ". is a folder: choose a file" in refused("show", ".")
     vqclip("x", *QUICK, "-o", "a.png")
     assert "cannot read the seed" in refused("again", "a.png", "--seed", "next")
     assert "seed must be at least 0" in refused("again", "a.png", "--seed=-6")

@@ -112,6 +112,8 @@ def test_draft_only_returns_the_initial_image() -> None:
     [
         (["complete", "photo.png", *FREE], "there is nothing to complete"),
         (["complete", "none.png", *FREE, "--keep", "top"], "no such image"),
+        (["complete", ".", *FREE, "--keep", "top"], ". is a folder: choose a file"),
+        (["complete", "", *FREE, "--keep", "top"], "no such image"),
         (["complete", "photo.png", *FREE, "--keep", "mask.png"], "the mask mask.png is 8x8"),
         (["complete", "photo.png", *FREE, "--keep", "box:0,0,99,1"], "not inside the image"),
         (["complete", "photo.png", *FREE, "--extend", "1,2"], "cannot read --extend"),

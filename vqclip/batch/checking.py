@@ -1,8 +1,7 @@
 """Validation of jobs before a batch starts."""
 
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
-from vqclip.errors import UsageError
-from vqclip.files.environment import user_path
+from vqclip.files.environment import existing_file, user_path
 from vqclip.generation.cutouts import Cutouts
 from vqclip.generation.latents import PICTURES, unknown_init
 from vqclip.generation.losses import find_loss
@@ -31,8 +30,8 @@ def check_config(config: GenerateConfig) -> None:
     if config.vqgan != DEFAULT or transformer is None:
         vqgan_path(config.vqgan)
     for path in (config.vqgan_config, config.transformer_config):
-        if path is not None and not user_path(path).is_file():
-            raise UsageError(f"no such config: {path}")
+        if path is not None:
+            existing_file(path, "config")
     _check_init(config.init)
     for prompt in config.prompts:
         if prompt.kind == "image" and not _is_url(prompt.content):

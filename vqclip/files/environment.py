@@ -45,6 +45,22 @@ def file_path(text: str | Path) -> Path:
     return path
 
 
+def existing_file(text: str | Path, kind: str = "file") -> Path:
+    """Return the path of a file to read, expanded by :func:`user_path`.
+
+    kind: what the file contains, such as ``image``, for the error message.
+
+    Raises:
+        UsageError: there is no such file, the path is a folder, or :func:`user_path` fails.
+    """
+    path = user_path(text)
+    if text and path.is_dir():
+        raise UsageError(f"{text} is a folder: choose a file")
+    if not path.is_file():
+        raise UsageError(f"no such {kind}: {text}")
+    return path
+
+
 def home() -> Path:
     """Return the folder for named models: ``VQCLIP_HOME`` if set, else the platform's data folder.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
-from vqclip.files.environment import user_path
+from vqclip.files.environment import existing_file, user_path
 from vqclip.models.vqgan import VQModel, codebook_hash
 
 
@@ -52,13 +52,12 @@ def read_codes(path: Path) -> Codes:
     Raises:
         UsageError: the file does not exist or does not contain codes.
     """
-    if not user_path(path).is_file():
-        raise UsageError(f"no such codes file: {path}")
+    place = existing_file(path, "codes file")
     other = UsageError(
         f"{path} does not contain the codes of one image: write it with `save_codes`"
     )
     try:
-        with np.load(user_path(path), allow_pickle=False) as file:
+        with np.load(place, allow_pickle=False) as file:
             indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
             about = {key: str(file[key]) for key in ("codebook", "vqgan") if key in file}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

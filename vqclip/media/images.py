@@ -18,7 +18,7 @@ from PIL.ExifTags import Base
 
 from vqclip.errors import UsageError, VqclipError, reason_of
 from vqclip.files.atomic import replacing
-from vqclip.files.environment import user_path
+from vqclip.files.environment import existing_file
 from vqclip.files.filetypes import is_heic, why_no_image
 from vqclip.files.filters import own_filters
 from vqclip.media.colours import to_srgb
@@ -62,9 +62,7 @@ def open_image(source: str | Path) -> Image.Image:
     if str(source).startswith(("http://", "https://")):
         stream = BytesIO(_download(str(source)))
     else:
-        stream = user_path(source)
-        if not stream.is_file():
-            raise UsageError(f"no such image: {source}")
+        stream = existing_file(source, "image")
     with _reading(source), _opened(stream, source) as image:
         ImageOps.exif_transpose(image, in_place=True)
         image.load()

@@ -12,7 +12,7 @@ from vqclip.config.sample import IN_MEMORY
 from vqclip.config.setting import Option, options_of
 from vqclip.config.spelling import parse_size
 from vqclip.errors import UsageError
-from vqclip.files.environment import user_path
+from vqclip.files.environment import existing_file, user_path
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.run_defaults import reopened
 from vqclip.media import parameters
@@ -28,8 +28,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file contains no settings or does not exist.
     """
-    if not path.is_file():
-        raise UsageError(f"no such file: {path}")
+    path = existing_file(path)
     if path.name.endswith(CHECKPOINT):
         from vqclip.runs.checkpoint import load_checkpoint  # imports torch
 
