@@ -114,6 +114,10 @@ def test_draft_only_returns_the_initial_image() -> None:
         (["complete", "none.png", *FREE, "--keep", "top"], "no such image"),
         (["complete", ".", *FREE, "--keep", "top"], ". is a folder: choose a file"),
         (["complete", "", *FREE, "--keep", "top"], "no such image"),
+        (
+            ["complete", "photo.png", *FREE, "--keep", "box:0,0,18,14"],
+            "--keep box:0,0,18,14 keeps every pixel of the 18x14 image: keep less, or use --extend",
+        ),
         (["complete", "photo.png", *FREE, "--keep", "mask.png"], "the mask mask.png is 8x8"),
         (["complete", "photo.png", *FREE, "--keep", "box:0,0,99,1"], "not inside the image"),
         (["complete", "photo.png", *FREE, "--extend", "1,2"], "cannot read --extend"),

@@ -93,6 +93,11 @@ def test_resized_image_keeps_only_fully_kept_pixels() -> None:
 def test_nothing_to_imagine_is_refused() -> None:
     with pytest.raises(UsageError, match="there is nothing to complete"):
         open_canvas(photo())
+    Image.new("L", SIZE, "white").save("white.png")
+    with pytest.raises(UsageError, match=r"`keep=white\.png` keeps every pixel of the 5x4 image"):
+        open_canvas(photo(), "white.png")
+    with pytest.raises(UsageError, match="`keep=left` keeps every pixel of the 1x1 image"):
+        open_canvas(photo((1, 1)), "left")
     with pytest.raises(UsageError, match="the maximum is"):
         open_canvas(photo(), extend=(16384, 0, 0, 0))
 

@@ -71,8 +71,17 @@ def open_canvas(
         kept = np.asarray(share) == 255
     canvas = _extended(Canvas(np.array(photo), kept), extend)
     if canvas.kept.all():
-        raise UsageError("there is nothing to complete: use `keep` or `extend`")
+        raise _nothing_to_complete(keep, canvas.size)
     return canvas
+
+
+def _nothing_to_complete(keep: str | None, size: tuple[int, int]) -> UsageError:
+    if keep is None:
+        return UsageError("there is nothing to complete: use `keep` or `extend`")
+    return UsageError(
+        f"there is nothing to complete, because `keep={keep}` keeps every pixel of the "
+        f"{size[0]}x{size[1]} image: keep less, or use `extend`"
+    )
 
 
 def keep_mask(keep: str, size: tuple[int, int]) -> Mask:
