@@ -36,8 +36,11 @@ _ESCAPED = re.compile(r"\\([\\:|^])")
 # ":weight" or ":weight:stop" at the end, directly after a character that is neither blank nor ":".
 _SUFFIX = re.compile(rf"(?<=[^\s:])((?::{_NUMBER}){{1,2}})$")
 _CLOCK = re.compile(r"(?:^|[^\w.])\d+(?::\d+)+$")
-# Text that looks like a weight but is not one: "apple:1,5", "apple:1.5x", "apple:nan".
-_BROKEN = re.compile(r"(?<=[^\s\d:]):([+-]?(?:\.?\d[^\s:]*|nan|inf|infinity))$", re.IGNORECASE)
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+# Text that looks like a weight but is not one: "apple:1,5", "apple:1.5x", "apple:nan", "1:nan".
+_BROKEN = re.compile(
+    rf"(?<=[^\s:]):((?<!\d:)[+-]?\.?\d[^\s:]*|{_NOT_FINITE.pattern})$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ def split_weight(text: str) -> tuple[str, float]:
         UsageError: the name is empty, or the weight is not a finite number.
     """
     name, colon, number = text.rpartition(":")
+    if colon and _NOT_FINITE.fullmatch(number):
+        raise UsageError(f"{number!r} in {text!r} is not a weight: write a number such as 0.5")
     if not colon or not re.fullmatch(_NUMBER, number):
         name, number = text, "1"
     if not name.strip() or not math.isfinite(float(number)):
