@@ -42,6 +42,16 @@ def test_new_run_starts_from_another_run_s_state() -> None:
     assert settings("plain.png")["learning_rate"] == 0.1
 
 
+def test_image_without_a_checkpoint_is_repeated_instead() -> None:
+    Path("fox.checkpoint.safetensors").unlink()
+    told = refused("resume", "fox.png")
+    assert "no such checkpoint: fox.checkpoint.safetensors; fox.png was made without" in told
+    assert told.endswith("to repeat the run, use vqclip again fox.png")
+    assert refused("resume", "cat.png").endswith("no such checkpoint: cat.checkpoint.safetensors")
+    Path("cat.png").write_text("not an image")
+    assert refused("resume", "cat.png").endswith("no such checkpoint: cat.checkpoint.safetensors")
+
+
 @pytest.mark.slow
 def test_new_run_is_resumed_like_any_other() -> None:
     for steps in ("3", "5"):

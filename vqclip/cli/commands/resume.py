@@ -129,6 +129,11 @@ def _continued(
     from vqclip.runs.naming import CHECKPOINT, checkpoint_path
 
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
+    if not path.exists() and _is_repeatable(run):
+        raise UsageError(
+            f"no such checkpoint: {path}; {run} was made without `checkpoint`, or its checkpoint "
+            f"is elsewhere: to repeat the run, use vqclip again {run}"
+        )
     saved, apart = load_checkpoint(path), bool(prompts) or lr is not None
     if not saved.metadata.keys() >= {"settings", "weights"}:
         raise CheckpointError(f"{path} does not contain the settings of its run")
@@ -139,6 +144,16 @@ def _continued(
             f"{run} is finished: to extend it, use --steps with a value above {saved.config.steps}"
         )
     return path, branched(saved, prompts, lr) if apart else saved, apart
+
+
+def _is_repeatable(picture: Path) -> bool:
+    from vqclip.runs.replay import read_settings, recorded_config
+
+    try:
+        recorded_config(read_settings(picture), picture)
+    except UsageError:
+        return False
+    return True
 
 
 def _session(
