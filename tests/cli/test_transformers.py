@@ -107,6 +107,14 @@ def test_draft_only_returns_the_initial_image() -> None:
         assert draft.tobytes() == start.tobytes()
 
 
+def test_draft_notes_options_of_the_optimisation() -> None:
+    words = ["x", *FREE, "--size", "16", "--drafts", "1", "--draft", "--overwrite", "-o", "a.png"]
+    told = vqclip(*words, "--lr", "9", "--cutouts", "3", "--guidance", "1").stderr
+    assert "note: --draft skips the optimisation, which alone uses --cutouts, --lr\n" in told
+    assert "note" not in vqclip(*words, "--preset", "crowson").stderr
+    assert "which alone" not in vqclip(*words, "--lr", "9", "--checkpoint").stderr  # for resume
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -9,7 +9,6 @@ import typer
 
 from vqclip.cli.commands.complete import complete_command, completing
 from vqclip.cli.commands.generate import (
-    build_config,
     explicit_options,
     generate_command,
     session_of,
@@ -149,7 +148,7 @@ def _session_of(
         return completing(params, config.picture)
     if isinstance(config, SampleConfig):
         return sampling(params)
-    return session_of(build_config(params, written), params)
+    return session_of(params, written)
 
 
 def _check_options(

@@ -17,8 +17,15 @@ from vqclip.config import DRAWN, FileOptions, GenerateConfig, OutputConfig
 from vqclip.config.argv import PROMPTS
 from vqclip.config.checks import at_least, new_seed
 from vqclip.config.prompts import parse_all
-from vqclip.config.setting import read_options
+from vqclip.config.setting import options_of, read_options
 from vqclip.errors import UsageError
+
+# Settings that only the optimisation uses.
+_OPTIMISATION = (
+    *("init_weight", "init_decay", "init_target", "prior", "num_cutouts", "cut_method"),
+    *("cut_power", "augment", "noise", "losses", "optimizer", "learning_rate", "schedule"),
+    *("ema", "cut_chunk"),
+)
 
 
 @with_options_of(GenerateConfig, FileOptions, TerminalOptions)
@@ -32,15 +39,16 @@ def generate_command(
     preset: opt.Preset = None,
 ) -> None:
     """Generate an image. `vqclip "a red apple"` is short for `vqclip generate "a red apple"`."""
-    session_of(build_config(ctx.params, explicit_options(ctx)), ctx.params).run()
+    session_of(ctx.params, explicit_options(ctx)).run()
 
 
-def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
-    """Return the session for ``config``; the options set the number of runs and their files.
+def session_of(params: Mapping[str, Any], explicit: set[str]) -> GenerateSession:
+    """Return the session for the options; see :func:`build_config`.
 
     Raises:
-        UsageError: a file cannot be written.
+        UsageError: a value is invalid, or a file cannot be written.
     """
+    config = build_config(params, explicit)
     at_least("count", params["count"], 1)
     from vqclip.runs.outputs import check_outputs  # slow; not needed for help or errors
 
@@ -50,6 +58,8 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSes
     outputs = name_outputs(FileOptions(**read_options(FileOptions, params)), configs)
     for one, files in zip(configs, outputs, strict=True):
         check_outputs(files, one.steps)
+    if unused := _unused_by_draft(params, explicit):
+        terminal.note(f"--draft skips the optimisation, which alone uses {', '.join(unused)}")
     return GenerateSession(configs, outputs, terminal, dry_run=params["dry_run"])
 
 
@@ -105,3 +115,11 @@ def _only_a_draft(params: Mapping[str, Any], explicit: set[str]) -> dict[str, An
     if "init" in explicit and params["init"] not in DRAWN:
         raise UsageError("--draft samples from a transformer: drop --init")
     return {"steps": 0, "init": params["init"] if "init" in explicit else "draft"}
+
+
+def _unused_by_draft(params: Mapping[str, Any], explicit: set[str]) -> list[str]:
+    """Return the explicit options without effect on a draft, unless a resumed run may use them."""
+    if not params["draft"] or params["checkpoint"]:
+        return []
+    options = options_of(GenerateConfig)
+    return [options[name].flags[0] for name in _OPTIMISATION if name in explicit]
