@@ -107,6 +107,14 @@ def test_draft_only_returns_the_initial_image() -> None:
         assert draft.tobytes() == start.tobytes()
 
 
+def test_prompts_without_a_positive_weight_give_a_note() -> None:
+    words = [*FREE, "--size", "16", "--drafts", "1", "--draft", "--overwrite", "-o", "a.png"]
+    note = "note: no prompt has a positive weight"
+    assert note in vqclip("a fox:0", *words).stderr
+    assert note in vqclip("a fox:-1 | a dog:0", *words).stderr
+    assert "note" not in vqclip("a fox:-1 | a dog", *words).stderr
+
+
 def test_draft_notes_options_of_the_optimisation() -> None:
     words = ["x", *FREE, "--size", "16", "--drafts", "1", "--draft", "--overwrite", "-o", "a.png"]
     told = vqclip(*words, "--lr", "9", "--cutouts", "3", "--guidance", "1").stderr

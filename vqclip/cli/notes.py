@@ -27,6 +27,12 @@ def note_long_prompts(
             )
 
 
+def note_no_positive_weight(terminal: Terminal, prompts: Sequence[Prompt]) -> None:
+    """Print a note if there are prompts, but the image moves towards none of them."""
+    if prompts and all(prompt.weight <= 0 for prompt in prompts):
+        terminal.note("no prompt has a positive weight, so no prompt describes the image")
+
+
 def note_slow_precision(terminal: Terminal, models: "Models") -> None:
     """Print a note if the processor emulates bfloat16, which is at least ten times slower."""
     import torch

@@ -9,7 +9,7 @@ import typer
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.group import INTERRUPTED, InterruptionError
-from vqclip.cli.notes import note_long_prompts, note_slow_precision
+from vqclip.cli.notes import note_long_prompts, note_no_positive_weight, note_slow_precision
 from vqclip.cli.terminal import Terminal
 from vqclip.config import CompleteConfig, GenerateConfig, OutputConfig, SampleConfig
 
@@ -50,6 +50,7 @@ class Session(ABC):
             self._check_expected(models)
         self.note()
         note_long_prompts(self.terminal, self.config.prompts, models.perceptors)
+        note_no_positive_weight(self.terminal, self.config.prompts)
         note_slow_precision(self.terminal, models)
         if self.dry_run:
             with self.terminal.console.status(self.trying):
