@@ -117,7 +117,8 @@ def prompt_condition(
     if styles is None or mixture is None:
         return encode(mixture)
     # Encoded together, they would be rounded differently depending on their number.
-    return torch.cat([encode(mixture, style[None]) for style in styles])
+    different, places = torch.unique(styles, return_inverse=True)
+    return torch.cat([encode(mixture, style[None]) for style in different])[places]
 
 
 def prompt_recall(

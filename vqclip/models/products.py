@@ -99,21 +99,21 @@ def multiply_in_onednn(network: nn.Module) -> None:
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
-            _replace(layer, "forward", layer.weight, layer.bias)
+            _replace(layer, "forward", frozen_linear(layer.weight, layer.bias))
         elif isinstance(layer, PatchEmbedding):
-            _replace(layer, "project", layer.weight.flatten(1), layer.bias)
+            _replace(layer, "project", frozen_linear(layer.weight.flatten(1), layer.bias))
         elif isinstance(layer, SelfAttention):
-            _replace(layer, "project", layer.in_proj_weight, layer.in_proj_bias)
+            _replace(layer, "project", frozen_linear(layer.in_proj_weight, layer.in_proj_bias))
         elif isinstance(layer, CausalSelfAttention):
-            _fuse(layer)
+            _replace(layer, "project", _joint_projection(layer))
 
 
-def _replace(layer: nn.Module, method: str, weight: Tensor, bias: Tensor | None) -> None:
-    setattr(layer, method, frozen_linear(weight, bias))
+def _replace(layer: nn.Module, method: str, function: Callable[[Tensor], Any]) -> None:
+    setattr(layer, method, function)
 
 
-def _fuse(layer: CausalSelfAttention) -> None:
+def _joint_projection(layer: CausalSelfAttention) -> Callable[[Tensor], tuple[Tensor, ...]]:
     parts = layer.query, layer.key, layer.value
     weight, bias = torch.cat([p.weight for p in parts]), torch.cat([p.bias for p in parts])
     linear = frozen_linear(weight, bias)
-    layer.project = lambda x: linear(x).chunk(3, -1)  # type: ignore[method-assign]
+    return lambda x: linear(x).chunk(3, -1)
